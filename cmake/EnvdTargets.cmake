@@ -47,6 +47,15 @@ function(envd_executable name)
 	target_include_directories(${name} PRIVATE "${CMAKE_SOURCE_DIR}")
 	envd_link(${name} PRIVATE ${arg_DEPENDS} ${arg_PRIVATE})
 	set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
+	if(ENVD_FLAVOUR STREQUAL "musl")
+		# The product goes out stripped; its debug information stays beside it, for cores.
+		add_custom_command(TARGET ${name} POST_BUILD
+			COMMAND ${CMAKE_OBJCOPY} --only-keep-debug ${name} ${name}.debug
+			COMMAND ${CMAKE_STRIP} ${name}
+			COMMAND ${CMAKE_OBJCOPY} --add-gnu-debuglink=${name}.debug ${name}
+			WORKING_DIRECTORY "${CMAKE_BINARY_DIR}"
+			VERBATIM)
+	endif()
 endfunction()
 
 # A cmocka test `folder/x_test` from x_test.c of the current folder; links that folder's library.
