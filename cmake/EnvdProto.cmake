@@ -3,6 +3,7 @@
 # Library envd_proto_<NAME> of protobuf-c code generated in the build tree. FILES are relative to ROOT
 # (default: proto/); a header is included by the same path: "a/b.pb-c.h". Generated code is compiled
 # without our warnings.
+# As an item of DEPENDS elsewhere it is called proto_<NAME>.
 include_guard()
 
 find_program(ENVD_PROTOC protoc REQUIRED)
@@ -23,13 +24,13 @@ function(envd_proto name)
 			OUTPUT "${out}/${stem}.pb-c.c" "${out}/${stem}.pb-c.h"
 			COMMAND ${CMAKE_COMMAND} -E env "PROTOC_GEN_C=${ENVD_PROTOC_GEN_C}"
 				"${ENVD_PROTOC}" "--plugin=protoc-gen-envd=${ENVD_PROTOC_PLUGIN}"
-				"--proto_path=${arg_ROOT}" "--envd_out=${out}" "${file}"
+				"--proto_path=${arg_ROOT}" "--proto_path=/usr/include" "--envd_out=${out}" "${file}"
 			DEPENDS "${arg_ROOT}/${file}" "${ENVD_PROTOC_PLUGIN}"
 			COMMENT "proto ${file}"
 			VERBATIM)
 		list(APPEND sources "${out}/${stem}.pb-c.c")
 	endforeach()
-	add_library(envd_proto_${name} STATIC ${sources})
+	add_library(envd_proto_${name} STATIC EXCLUDE_FROM_ALL ${sources})
 	target_compile_options(envd_proto_${name} PRIVATE -w)
 	target_include_directories(envd_proto_${name} SYSTEM PUBLIC "${out}")
 	target_link_libraries(envd_proto_${name} PUBLIC dep::protobuf-c)
