@@ -72,6 +72,9 @@ SINGLE_PLACES = {
     "accounts_only_in_user": (r"\b(get|set|end)(pw|gr)(nam|uid|gid|ent)?(_r)?\s*\(|\b(getgrouplist|initgroups)\s*\(|\"/etc/(passwd|group)",
                               "host/user.c"),
     "queue_work_only_in_job": (r"\buv_queue_work\b", "loop/job.c"),
+    # Without a bound, without an error, or with hidden state.
+    "no_unsafe_calls": (r"\b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|atoll|strtok|asctime|ctime|alloca)\s*\(",
+                        "no place"),
 }
 
 
@@ -149,7 +152,7 @@ def check_file(path, text):
             continue
         for rule, (pattern, place) in SINGLE_PLACES.items():
             if path != place and re.search(pattern, line):
-                findings.append((rule, number, f"belongs into {place}"))
+                findings.append((rule, number, f"belongs into {place}: {line.strip()}"))
     return findings
 
 
@@ -177,6 +180,7 @@ SELF_TESTS = (
     ("proc/process.c", "\tsyscall(SYS_clone3, &a, sizeof a);\n", "fork_only_in_spawn"),
     ("api/a.c", "\tpw = getpwnam(name);\n", "accounts_only_in_user"),
     ("api/a.c", '\tf = fopen("/etc/passwd", "r");\n', "accounts_only_in_user"),
+    ("http/a.c", "\tport = atoi(text);\n", "no_unsafe_calls"),
     ("http/a.c", "\tuv_queue_work(loop, &w, f, g);\n", "queue_work_only_in_job"),
     ("http/a.c", '#include "base/buf.h"\n#include <nghttp2/nghttp2.h>\n#include <uv.h>\n', None),
     ("proc/spawn.c", "\tpid = syscall(SYS_clone3, &a, sizeof a);\n", None),
