@@ -1,0 +1,97 @@
+#include "tests/support/loop_fixture.h"
+
+#include <stdlib.h>
+
+#include "base/macros.h"
+#include "base/mem.h"
+#include "tests/support/test.h"
+
+struct loop_fixture {
+	struct loop loop;
+	unsigned n_fds;
+};
+
+/* The first loop of a process opens descriptors that libuv never closes (its signal pipe). */
+static void open_what_stays_open(void)
+{
+	static bool done;
+	struct loop loop;
+
+	if (done)
+		return;
+	done = true;
+	assert_int_equal(loop_init(&loop), 0);
+	loop_deinit(&loop);
+}
+
+int loop_fixture_setup(void **state)
+{
+	struct loop_fixture *f = xcalloc(1, sizeof *f);
+
+	open_what_stays_open();
+	f->n_fds = test_fd_count();
+	assert_int_equal(loop_init(&f->loop), 0);
+	*state = f;
+	return 0;
+}
+
+int loop_fixture_teardown(void **state)
+{
+	struct loop_fixture *f = *state;
+
+	loop_deinit(&f->loop);
+	assert_int_equal(test_fd_count(), f->n_fds);
+	free(f);
+	return 0;
+}
+
+struct loop *loop_fixture_loop(void **state)
+{
+	struct loop_fixture *f = *state;
+
+	return &f->loop;
+}
+
+static void on_too_long(uv_timer_t *timer)
+{
+	*(bool *)timer->data = true;
+}
+
+static void on_timer_closed(uv_handle_t *timer)
+{
+	free(timer);
+}
+
+void loop_fixture_run_while(struct loop *loop, bool (*waiting)(void *arg), void *arg)
+{
+	uv_timer_t *timer = xcalloc(1, sizeof *timer);
+	bool too_long = false;
+
+	uv_update_time(&loop->uv);
+	uv_timer_init(&loop->uv, timer);
+	timer->data = &too_long;
+	uv_timer_start(timer, on_too_long, LOOP_FIXTURE_WAIT_MS, 0);
+	while (waiting(arg) && !too_long)
+		uv_run(&loop->uv, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)timer, on_timer_closed);
+	uv_run(&loop->uv, UV_RUN_NOWAIT);
+	assert_false(too_long);
+}
+
+static bool flag_is_unset(void *arg)
+{
+	const bool **flag = arg;
+
+	return !**flag;
+}
+
+void loop_fixture_run_until(struct loop *loop, const bool *flag)
+{
+	loop_fixture_run_while(loop, flag_is_unset, &flag);
+}
+
+void loop_fixture_turn(struct loop *loop, unsigned n)
+{
+	while (n-- > 0)
+		uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
