@@ -8,6 +8,13 @@ execute_process(COMMAND "${envd_deps_tool}" build "${ENVD_FLAVOUR}" COMMAND_ERRO
 execute_process(COMMAND "${envd_deps_tool}" prefix "${ENVD_FLAVOUR}" OUTPUT_VARIABLE ENVD_DEPS
 	OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 
+# Where the cache is must not show in the product.
+add_compile_options("-ffile-prefix-map=${ENVD_DEPS}=./deps")
+if(ENVD_FLAVOUR STREQUAL "musl")
+	file(REAL_PATH "${ENVD_DEPS}/musl" envd_libc)
+	add_compile_options("-ffile-prefix-map=${envd_libc}=./libc")
+endif()
+
 # envd_dep(name archive [libraries it needs...])
 function(envd_dep name archive)
 	add_library(dep::${name} STATIC IMPORTED GLOBAL)

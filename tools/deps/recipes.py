@@ -143,13 +143,14 @@ def build_yyjson(b):
     compile_archive(b, "libyyjson.a", ["src/yyjson.c"])
 
 
+# musl first: it compiles the others of its flavour. Then the slowest.
 RECIPES = (
     Recipe("musl", "musl", "trixie", build_musl, flavours=("musl",)),
+    Recipe("sodium", "libsodium", "bookworm", build_libsodium),
     Recipe("uv", "libuv1", "bookworm", build_libuv, flavours=("glibc", "musl", "tsan")),
     Recipe("nghttp2", "nghttp2", "bookworm", build_nghttp2, flavours=("glibc", "musl", "fuzz")),
     Recipe("llhttp", "node-llhttp", "bookworm", build_llhttp, kind="deb", flavours=("glibc", "musl", "fuzz")),
     Recipe("protobuf-c", "protobuf-c", "bookworm", build_protobuf_c, flavours=("glibc", "musl", "fuzz")),
-    Recipe("sodium", "libsodium", "bookworm", build_libsodium),
     Recipe("zlib", "zlib", "bookworm", build_zlib),
     # The mirror lacks yyjson's .dsc; the tarball alone is fetched, checked against the signed index.
     Recipe("yyjson", "yyjson", "trixie", build_yyjson, kind="tar", flavours=("glibc", "musl", "fuzz")),
