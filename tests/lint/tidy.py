@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """
-Runs clang-tidy over our sources with the compile commands of the flavour `clang`, in parallel.
+Runs clang-tidy over our sources, in parallel: tidy.py [BUILD]
+
+BUILD is a build folder of clang's, with compile_commands.json; by default that of the flavour `clang`.
 
 A source is looked at again only when it, a header of ours, the configuration or its compile command
-changed since it was clean (stamps in build/tidy). Prints `ok tidy/FILE` or `not ok tidy/FILE finding`.
+changed since it was clean (stamps in BUILD/tidy). Prints `ok tidy/FILE` or `not ok tidy/FILE finding`.
 """
 
 import concurrent.futures
@@ -14,8 +16,8 @@ import subprocess
 import sys
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
-BUILD = os.path.join(ROOT, "build/clang")
-STAMPS = os.path.join(ROOT, "build/tidy")
+BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(ROOT, "build/clang")
+STAMPS = os.path.join(BUILD, "tidy")
 # A test is a list of steps: its length says nothing about how hard it is to follow.
 TEST_CHECKS = "--checks=-readability-function-size,-bugprone-unused-return-value"
 
@@ -71,8 +73,10 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for name, findings in pool.map(lambda item: check(*item, common), sorted(ours.items())):
             for finding in findings:
-                print(f"not ok tidy/{name} {finding}", flush=True)
-            if not findings:
+                print(finding)
+            if findings:
+                print(f"not ok tidy/{name} {len(findings)} findings, first: {findings[0]}", flush=True)
+            else:
                 print(f"ok tidy/{name}", flush=True)
             clean = clean and not findings
     return 0 if clean else 1
