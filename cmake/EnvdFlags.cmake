@@ -32,6 +32,10 @@ if(ENVD_SANITIZE)
 endif()
 
 if(ENVD_FLAVOUR STREQUAL "musl")
+	if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+		# gcc's helpers ask glibc's start-up which atomics there are.
+		add_compile_options(-mno-outline-atomics)
+	endif()
 	add_compile_options(-fstack-protector-strong -fstack-clash-protection -fPIE)
 	# musl's default of 132 kB is too small for pool threads.
 	add_link_options(-static-pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,stack-size=1048576)
