@@ -56,10 +56,10 @@ int buf_reserve(struct buf *b, size_t extra)
 {
 	if (b->error)
 		return b->error;
-	if (extra <= b->cap - b->len)
-		return 0;
 	if (extra > b->max - b->len)
 		return b->error = -ENOBUFS;
+	if (extra <= b->cap - b->len)
+		return 0;
 	return buf_grow(b, b->len + extra);
 }
 
@@ -101,7 +101,7 @@ void buf_append_text(struct buf *b, const char *text)
 /* vsnprintf wants a place for its NUL; every allocation has that one byte beyond cap. */
 void buf_appendf(struct buf *b, const char *fmt, ...)
 {
-	size_t room = b->cap - b->len;
+	size_t room = MIN(b->cap, b->max) - b->len;
 	va_list args;
 	int n;
 

@@ -18,7 +18,7 @@ struct buf {
 	uint8_t *data;
 	size_t len;
 	size_t cap;
-	size_t max; /* bytes; 0 in a zeroed buf: nothing fits until buf_init */
+	size_t max; /* bytes, never below len; 0 in a zeroed buf: nothing fits until buf_init */
 	int error;  /* 0, -ENOBUFS or -ENOMEM */
 	bool fixed; /* data is the caller's (buf_init_fixed) */
 };

@@ -1,10 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "base/secret.h"
+
+#include "base/macros.h"
+#include "tests/support/test.h"
 
 static void test_secret_unset_equals_nothing(void **state)
 {
