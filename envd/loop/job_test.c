@@ -1,0 +1,173 @@
+#include "loop/job.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/macros.h"
+#include "base/mem.h"
+#include "tests/support/loop_fixture.h"
+#include "tests/support/test.h"
+
+#define N_MANY    200u
+#define POOL_SIZE 4u /* libuv's default */
+
+struct sum {
+	struct job job;
+	unsigned input, result;
+	pthread_t worker;
+	unsigned *n_done;
+	sem_t *gate; /* work waits for it, if set */
+};
+
+static void sum_work(struct job *job)
+{
+	struct sum *s = CONTAINER_OF(job, struct sum, job);
+
+	if (s->gate)
+		sem_wait(s->gate);
+	s->worker = pthread_self();
+	for (unsigned i = 1; i <= s->input; i++)
+		s->result += i;
+}
+
+static void sum_done(struct job *job)
+{
+	struct sum *s = CONTAINER_OF(job, struct sum, job);
+
+	(*s->n_done)++;
+}
+
+static void test_job_works_on_another_thread_and_ends_on_the_loop(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	unsigned n_done = 0;
+	struct sum s = { .input = 4, .n_done = &n_done };
+
+	job_start(loop, &s.job, sum_work, sum_done);
+	assert_int_equal(n_done, 0);
+	loop_run(loop);
+	assert_int_equal(n_done, 1);
+	assert_int_equal(s.result, 10);
+	assert_false(pthread_equal(s.worker, pthread_self()));
+	assert_false(s.job.canceled);
+}
+
+static void sum_done_frees(struct job *job)
+{
+	struct sum *s = CONTAINER_OF(job, struct sum, job);
+
+	(*s->n_done)++;
+	free(s);
+}
+
+static void test_job_many_end_once_each_and_may_free_themselves(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	unsigned n_done = 0;
+
+	for (unsigned i = 0; i < N_MANY; i++) {
+		struct sum *s = xcalloc(1, sizeof *s);
+
+		s->input = i;
+		s->n_done = &n_done;
+		job_start(loop, &s->job, sum_work, sum_done_frees);
+	}
+	loop_run(loop);
+	assert_int_equal(n_done, N_MANY);
+}
+
+static void test_job_canceled_while_waiting_ends_without_work(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	struct sum busy[POOL_SIZE] = { 0 };
+	unsigned n_done = 0;
+	struct sum waiting = { .input = 4, .n_done = &n_done };
+	sem_t gate;
+
+	sem_init(&gate, 0, 0);
+	for (unsigned i = 0; i < POOL_SIZE; i++) {
+		busy[i] = (struct sum){ .n_done = &n_done, .gate = &gate };
+		job_start(loop, &busy[i].job, sum_work, sum_done);
+	}
+	job_start(loop, &waiting.job, sum_work, sum_done);
+	job_cancel(&waiting.job);
+	job_cancel(&waiting.job);
+	assert_int_equal(n_done, 0);
+	for (unsigned i = 0; i < POOL_SIZE; i++)
+		sem_post(&gate);
+	loop_run(loop);
+	assert_int_equal(n_done, POOL_SIZE + 1);
+	assert_true(waiting.job.canceled);
+	assert_int_equal(waiting.result, 0);
+	sem_destroy(&gate);
+}
+
+struct started {
+	struct job job;
+	sem_t running, gate;
+	bool worked, done;
+};
+
+static void started_work(struct job *job)
+{
+	struct started *s = CONTAINER_OF(job, struct started, job);
+
+	sem_post(&s->running);
+	sem_wait(&s->gate);
+	s->worked = true;
+}
+
+static void started_done(struct job *job)
+{
+	CONTAINER_OF(job, struct started, job)->done = true;
+}
+
+static void test_job_canceled_while_working_is_still_joined(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	struct started s = { 0 };
+
+	sem_init(&s.running, 0, 0);
+	sem_init(&s.gate, 0, 0);
+	job_start(loop, &s.job, started_work, started_done);
+	sem_wait(&s.running);
+	job_cancel(&s.job);
+	assert_false(s.done);
+	sem_post(&s.gate);
+	loop_run(loop);
+	assert_true(s.done);
+	assert_true(s.worked);
+	assert_true(s.job.canceled);
+	sem_destroy(&s.running);
+	sem_destroy(&s.gate);
+}
+
+static void test_job_in_flight_holds_the_end_of_the_loop(void **state)
+{
+	struct loop loop;
+	unsigned n_done = 0;
+	struct sum s = { .input = 4, .n_done = &n_done };
+
+	UNUSED(state);
+	assert_int_equal(loop_init(&loop), 0);
+	job_start(&loop, &s.job, sum_work, sum_done);
+	loop_deinit(&loop);
+	assert_int_equal(n_done, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define ON_LOOP(test)                                                                              \
+	cmocka_unit_test_setup_teardown(test, loop_fixture_setup, loop_fixture_teardown)
+		ON_LOOP(test_job_works_on_another_thread_and_ends_on_the_loop),
+		ON_LOOP(test_job_many_end_once_each_and_may_free_themselves),
+		ON_LOOP(test_job_canceled_while_waiting_ends_without_work),
+		ON_LOOP(test_job_canceled_while_working_is_still_joined),
+		ON_LOOP(test_job_in_flight_holds_the_end_of_the_loop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
