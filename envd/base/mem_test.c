@@ -61,14 +61,6 @@ static void test_mem_nothing_is_still_memory(void **state)
 	free(c);
 }
 
-static void test_mem_calloc_overflow_is_refused(void **state)
-{
-	size_t half = SIZE_MAX / 2 + 1;
-
-	UNUSED(state);
-	assert_null(try_calloc(half, half));
-}
-
 static void test_mem_strndup_stops_at_length_and_nul(void **state)
 {
 	char *cut = xstrndup("hello", 2), *whole = xstrndup("he\0llo", 6);
@@ -87,7 +79,6 @@ int main(void)
 		cmocka_unit_test(test_mem_failed_realloc_leaves_the_block),
 		cmocka_unit_test(test_mem_armed_failure_spares_the_aborting_kind),
 		cmocka_unit_test(test_mem_nothing_is_still_memory),
-		cmocka_unit_test(test_mem_calloc_overflow_is_refused),
 		cmocka_unit_test(test_mem_strndup_stops_at_length_and_nul),
 	};
 
