@@ -14,7 +14,7 @@ add_link_options(-Wl,--gc-sections)
 set(ENVD_WARNINGS
 	-Wall -Wextra -Werror
 	-Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
-	-Wvla -Wundef -Wwrite-strings -Wformat=2 -Wpointer-arith -Wcast-qual
+	-Wvla -Wundef -Wwrite-strings -Wformat=2 -Wpointer-arith
 	-Wimplicit-fallthrough -Wmissing-field-initializers -Wredundant-decls)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
 	list(APPEND ENVD_WARNINGS -Wlogical-op -Wduplicated-cond -Wjump-misses-init)

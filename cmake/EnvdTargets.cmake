@@ -24,9 +24,17 @@ function(envd_link target visibility)
 	endforeach()
 endfunction()
 
+if(ENVD_SANITIZE)
+	add_library(envd_sanitizer_options OBJECT "${CMAKE_SOURCE_DIR}/cmake/sanitizer_options.c")
+endif()
+
 function(envd_own_code target)
 	target_compile_options(${target} PRIVATE ${ENVD_WARNINGS})
 	target_include_directories(${target} PRIVATE "${CMAKE_SOURCE_DIR}/envd" "${CMAKE_BINARY_DIR}/generated")
+	get_target_property(type ${target} TYPE)
+	if(ENVD_SANITIZE AND type STREQUAL "EXECUTABLE")
+		target_sources(${target} PRIVATE $<TARGET_OBJECTS:envd_sanitizer_options>)
+	endif()
 endfunction()
 
 # A folder of envd/ as a library. DEPENDS: folders and libraries that its headers show; PRIVATE: the

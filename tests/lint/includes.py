@@ -6,8 +6,8 @@ Checks who includes whom, and what may stand in one place only (architecture: en
   includes.py --self   checks the checker on small wrong sources
 
 A quoted include of a folder must be in FOLDERS; a system include that belongs to a library must be
-in LIBRARIES. Tests (x_test.c) follow the folder rules of what they test, may include
-tests/support/ and cmocka, and are free from the single-place rules.
+in LIBRARIES. Tests (x_test.c) and their helpers (fake_x, x_fixture) follow the folder rules of what
+they test, may include tests/support/ and cmocka, and are free from the single-place rules.
 """
 
 import os
@@ -84,6 +84,11 @@ def split_path(path):
     return (parts[0] if len(parts) > 1 else "", parts[-1])
 
 
+def is_test(path):
+    name = split_path(path)[1]
+    return bool(re.fullmatch(r"fake_.*|.*_test\.c|.*_fixture\.[ch]", name))
+
+
 def library_of(header):
     for pattern, library in HEADERS:
         if re.fullmatch(pattern, header):
@@ -102,11 +107,10 @@ def without_comments(text):
 
 
 def check_quoted(path, header):
-    folder, name = split_path(path)
-    is_test = name.endswith("_test.c")
+    folder, _ = split_path(path)
     if library_of(header):
         return check_library(path, header)
-    if header == "build_info.h" or (is_test and header.startswith("tests/support/")):
+    if header == "build_info.h" or (is_test(path) and header.startswith("tests/support/")):
         return None
     if header.startswith(("tests/", "fuzz/")):
         return "the daemon includes nothing of tests/"
@@ -119,15 +123,14 @@ def check_quoted(path, header):
 def check_library(path, header):
     folder, name = split_path(path)
     library = library_of(header)
-    is_test = name.endswith("_test.c")
-    if library is None or (is_test and library == "cmocka"):
+    if library is None or (is_test(path) and library == "cmocka"):
         return None
     allowed = LIBRARIES.get(folder, ())
     subject = name.replace("_test.c", ".c")
     if library in allowed or f"{library}:{subject}" in allowed:
         return None
     # The codec is tested on generated messages.
-    if is_test and folder == "rpc" and library == "generated":
+    if is_test(path) and folder == "rpc" and library == "generated":
         return None
     return f"'{path}' may not see {library}"
 
@@ -148,7 +151,7 @@ def check_file(path, text):
                 rule = "libraries_in_one_folder" if library_of(header) else "down_only"
                 findings.append((rule, number, why))
             continue
-        if name.endswith("_test.c"):
+        if is_test(path):
             continue
         for rule, (pattern, place) in SINGLE_PLACES.items():
             if path != place and re.search(pattern, line):
