@@ -1,0 +1,230 @@
+#include "rpc/fake_exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "http/wire.h"
+#include "tests/support/test.h"
+
+#define FAKE_BYTES_MAX (64u * 1024u * 1024u) /* of one recorded answer */
+
+static struct fake_exchange *fake_of(const struct exchange *x)
+{
+	return CONTAINER_OF(x, struct fake_exchange, x);
+}
+
+static void fake_wire_read(struct exchange *x)
+{
+	fake_of(x)->is_reading = true;
+}
+
+static void fake_wire_consumed(struct exchange *x, size_t len)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	f->consumed += len;
+	assert_true(f->consumed <= f->pushed);
+}
+
+static void put_fields(struct buf *b, const struct http_field *fields, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		buf_append(b, fields[i].name.at, fields[i].name.len);
+		buf_append_text(b, ": ");
+		buf_append(b, fields[i].value.at, fields[i].value.len);
+		buf_append_byte(b, '\n');
+	}
+	assert_int_equal(buf_error(b), 0);
+}
+
+static void fake_wire_begin(struct exchange *x, int status, const struct http_field *fields,
+                            size_t n, int64_t content_length)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	UNUSED(content_length);
+	assert_false(f->is_answered);
+	f->is_answered = true;
+	f->status = status;
+	put_fields(&f->head, fields, n);
+}
+
+static void fake_wire_answer(struct exchange *x, int status, const struct http_field *fields,
+                             size_t n, struct span body)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	fake_wire_begin(x, status, fields, n, (int64_t)body.len);
+	buf_append(&f->body, body.at, body.len);
+	f->is_finished = true;
+}
+
+static bool fake_wire_send(struct exchange *x, const struct iovec *pieces, size_t n)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	assert_true(f->is_answered);
+	assert_false(f->is_finished);
+	for (size_t i = 0; i < n; i++)
+		buf_append(&f->body, pieces[i].iov_base, pieces[i].iov_len);
+	f->n_sends++;
+	return !f->is_full;
+}
+
+static void fake_wire_finish(struct exchange *x, const struct http_field *trailers, size_t n)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	assert_false(f->is_finished);
+	f->is_finished = true;
+	put_fields(&f->trailers, trailers, n);
+}
+
+static void fake_wire_abort(struct exchange *x)
+{
+	fake_of(x)->is_aborted = true;
+}
+
+static const struct http_field *fake_wire_trailers(const struct exchange *x, size_t *out_n)
+{
+	UNUSED(x);
+	*out_n = 0;
+	return NULL;
+}
+
+static void fake_wire_release(struct exchange *x)
+{
+	assert_false(fake_of(x)->is_released);
+	fake_of(x)->is_released = true;
+}
+
+static const struct exchange_wire fake_wire = {
+	.read = fake_wire_read,
+	.consumed = fake_wire_consumed,
+	.answer = fake_wire_answer,
+	.begin = fake_wire_begin,
+	.send = fake_wire_send,
+	.finish = fake_wire_finish,
+	.abort = fake_wire_abort,
+	.trailers = fake_wire_trailers,
+	.release = fake_wire_release,
+};
+
+static void fake_parse_fields(struct fake_exchange *f, const char *text)
+{
+	struct span rest = span_of(text);
+	struct span line;
+
+	while (span_next(&rest, "\n", &line)) {
+		const char *colon = memchr(line.at, ':', line.len);
+		size_t len;
+
+		assert_non_null(colon);
+		assert_true(f->x.request.n_fields < FAKE_FIELDS_MAX);
+		len = (size_t)(colon - line.at);
+		f->request_fields[f->x.request.n_fields++] = (struct http_field){
+			{ line.at, len },
+			span_trim((struct span){ colon + 1, line.len - len - 1 }),
+		};
+	}
+	f->x.request.fields = f->request_fields;
+}
+
+struct fake_exchange *fake_new(enum http_version version, const char *method, const char *fields)
+{
+	struct fake_exchange *f = xcalloc(1, sizeof *f);
+
+	exchange_init(&f->x, &fake_wire, NULL, 0);
+	f->x.request.version = version;
+	f->x.request.method = span_of(method);
+	f->x.request.content_length = -1;
+	f->x.request.has_body = strcmp(method, "POST") == 0;
+	buf_init(&f->head, FAKE_BYTES_MAX);
+	buf_init(&f->body, FAKE_BYTES_MAX);
+	buf_init(&f->trailers, FAKE_BYTES_MAX);
+	fake_parse_fields(f, fields);
+	return f;
+}
+
+void fake_free(struct fake_exchange *f)
+{
+	assert_true(f->is_released);
+	exchange_deinit(&f->x);
+	buf_deinit(&f->head);
+	buf_deinit(&f->body);
+	buf_deinit(&f->trailers);
+	free(f);
+}
+
+void fake_query(struct fake_exchange *f, const char *query)
+{
+	f->x.request.query = span_of(query);
+}
+
+void fake_length(struct fake_exchange *f, int64_t content_length)
+{
+	f->x.request.content_length = content_length;
+}
+
+/* A copy, so that a borrowed byte that is looked at later is found by AddressSanitizer. */
+void fake_push(struct fake_exchange *f, const void *data, size_t len)
+{
+	uint8_t *copy;
+
+	if (f->is_released || f->x.stopped)
+		return;
+	assert_true(f->is_reading);
+	f->pushed += len;
+	assert_true(f->pushed - f->consumed <= EXCHANGE_WINDOW);
+	copy = xmalloc(len ? len : 1);
+	if (len > 0)
+		memcpy(copy, data, len);
+	f->x.ops->on_body(&f->x, copy, len);
+	free(copy);
+}
+
+void fake_end(struct fake_exchange *f, enum exchange_body_end how)
+{
+	if (!f->is_released && !f->x.stopped)
+		f->x.ops->on_body_end(&f->x, how);
+}
+
+static void fake_release_gone(struct exchange *x)
+{
+	fake_wire_release(x);
+}
+
+void fake_gone(struct fake_exchange *f)
+{
+	if (!f->is_released && !f->x.stopped)
+		exchange_gone(&f->x, fake_release_gone);
+}
+
+void fake_proceed(struct fake_exchange *f)
+{
+	f->is_full = false;
+	if (!f->is_released)
+		f->x.ops->on_proceed(&f->x);
+}
+
+bool fake_has(const struct buf *lines, const char *line)
+{
+	struct span rest = { (const char *)lines->data, lines->len };
+	struct span at;
+
+	while (span_next(&rest, "\n", &at)) {
+		if (span_equal(at, line))
+			return true;
+	}
+	return false;
+}
+
+const char *fake_text(struct buf *b)
+{
+	if (b->len == 0)
+		return "";
+	buf_append_byte(b, 0);
+	buf_truncate(b, b->len - 1);
+	return (const char *)b->data;
+}
