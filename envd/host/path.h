@@ -1,0 +1,19 @@
+/*
+ * The common rules for a path that a client names (filesystem.md 1): `~`, relative to the user's
+ * home, the default working directory for an empty one. Pure: nothing is looked at on disk.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/macros.h"
+
+struct user;
+
+/*
+ * path      as sent; "" means the default working directory, or the home where there is none
+ * workdir   the default working directory, may be NULL; follows the rules itself
+ * out_path  allocated; absolute. An absolute path comes back unchanged, others are cleaned
+ * returns   0, or -1 with ERR_INVALID for "~name"
+ */
+int path_resolve(const struct user *user, const char *workdir, const char *path, char **out_path,
+                 struct err *e) MUST_CHECK;

@@ -1,0 +1,197 @@
+#include "host/user.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define PASSWD_FIELDS 7u
+#define GROUP_FIELDS  4u
+
+const struct user_db user_db_system = { "/etc/passwd", "/etc/group" };
+
+static void fclosep(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+
+/* Regular files only: a FIFO in that place must not hold a pool thread. */
+static FILE *db_open(const char *path)
+{
+	CLEANUP(close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	FILE *f;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return NULL;
+	if (!S_ISREG(st.st_mode)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	f = fdopen(fd, "r");
+	if (f)
+		fd = -1;
+	return f;
+}
+
+/* Drops what is left of a line that did not fit. */
+static void db_skip_line(FILE *f)
+{
+	int c;
+
+	do
+		c = getc(f);
+	while (c != EOF && c != '\n');
+}
+
+/* Next line worth parsing, trimmed; false at the end. line has room for USER_LINE_MAX bytes. */
+static bool db_next(FILE *f, char *line, struct span *out_line)
+{
+	struct span s;
+
+	while (fgets(line, USER_LINE_MAX, f)) {
+		size_t len = strlen(line);
+
+		if (len == USER_LINE_MAX - 1 && line[len - 1] != '\n') {
+			db_skip_line(f);
+			continue;
+		}
+		while (len > 0 && strchr("\r\n", line[len - 1]))
+			len--;
+		s = span_trim((struct span){ line, len });
+		if (s.len == 0 || strchr("#+-:", s.at[0]))
+			continue;
+		*out_line = s;
+		return true;
+	}
+	return false;
+}
+
+/* Splits at colons into at most n fields, the last takes the rest; returns how many. */
+static size_t db_split(struct span line, struct span *fields, size_t n)
+{
+	size_t i = 0;
+
+	while (i + 1 < n) {
+		const char *colon = memchr(line.at, ':', line.len);
+
+		if (!colon)
+			break;
+		fields[i++] = (struct span){ line.at, (size_t)(colon - line.at) };
+		line.len -= (size_t)(colon + 1 - line.at);
+		line.at = colon + 1;
+	}
+	fields[i++] = line;
+	return i;
+}
+
+static bool db_parse_id(struct span s, uint32_t *out_id)
+{
+	uint64_t value;
+
+	if (s.len == 0 || s.at[0] < '0' || s.at[0] > '9' || parse_u64(s, &value) < 0)
+		return false;
+	if (value >= UINT32_MAX)
+		return false;
+	*out_id = (uint32_t)value;
+	return true;
+}
+
+static bool passwd_match(struct span line, const char *name, struct user *user)
+{
+	struct span f[PASSWD_FIELDS];
+
+	if (db_split(line, f, PASSWD_FIELDS) != PASSWD_FIELDS || !span_equal(f[0], name))
+		return false;
+	if (!db_parse_id(f[2], &user->uid) || !db_parse_id(f[3], &user->gid))
+		return false;
+	user->name = xstrdup(name);
+	user->home = xstrndup(f[5].at, f[5].len);
+	return true;
+}
+
+/* Whether the group's line lists the name; out_gid is set then. */
+static bool group_match(struct span line, const char *name, uint32_t *out_gid)
+{
+	struct span f[GROUP_FIELDS], member;
+
+	if (db_split(line, f, GROUP_FIELDS) != GROUP_FIELDS)
+		return false;
+	while (span_next(&f[3], ",", &member)) {
+		if (span_equal(member, name))
+			return db_parse_id(f[2], out_gid);
+	}
+	return false;
+}
+
+static int passwd_find(const char *path, char *line, const char *name, struct user *user,
+                       struct err *e)
+{
+	CLEANUP(fclosep) FILE *f = db_open(path);
+	struct span s;
+
+	if (!f)
+		return err_set(e, ERR_INTERNAL, "open %s: %s", path, errno_text(errno));
+	while (db_next(f, line, &s)) {
+		if (passwd_match(s, name, user))
+			return 0;
+	}
+	return err_set(e, ERR_NOT_FOUND, "user: unknown user %s", name);
+}
+
+static void groups_add(struct user *user, gid_t gid)
+{
+	if (user->n_groups == USER_GROUPS_MAX)
+		return;
+	if ((user->n_groups & (user->n_groups - 1)) == 0) /* doubles at each power of two */
+		user->groups = xrealloc(user->groups, MAX(user->n_groups * 2, 4u) * sizeof(gid_t));
+	user->groups[user->n_groups++] = gid;
+}
+
+static void groups_find(const char *path, char *line, struct user *user)
+{
+	CLEANUP(fclosep) FILE *f = db_open(path);
+	struct span s;
+	uint32_t gid;
+
+	groups_add(user, user->gid);
+	if (!f) {
+		log_event_limited(LOG_WARNING, "envd",
+		                  "cannot read groups, ignoring all but the primary",
+		                  log_str("path", path), log_str("error", errno_text(errno)));
+		return;
+	}
+	while (db_next(f, line, &s)) {
+		if (group_match(s, user->name, &gid) && gid != user->gid)
+			groups_add(user, gid);
+	}
+}
+
+int user_find(const struct user_db *db, const char *name, struct user *out_user, struct err *e)
+{
+	CLEANUP(freep) char *line = xmalloc(USER_LINE_MAX);
+	struct user user = { 0 };
+
+	if (passwd_find(db->passwd, line, name, &user, e) < 0)
+		return -1;
+	groups_find(db->group, line, &user);
+	*out_user = user;
+	return 0;
+}
+
+void user_deinit(struct user *user)
+{
+	free(user->name);
+	free(user->home);
+	free(user->groups);
+	*user = (struct user){ 0 };
+}

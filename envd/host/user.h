@@ -1,0 +1,49 @@
+/*
+ * Accounts of the guest: /etc/passwd and /etc/group, read at every lookup, because accounts made
+ * at run time must be visible at once. No name service: a static binary must not load the guest's
+ * modules. The only place that parses these files. Blocks: from a pool job only.
+ *
+ * Rules (wire.md 2.3): seven fields; blank lines, comments and lines that begin with + or - are
+ * skipped; the name matches exactly; ids are plain decimal below 4294967295 (which means "do not
+ * change" to the kernel); the first match wins; malformed lines are skipped.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/macros.h"
+
+#define USER_LINE_MAX 65536u /* bytes of a line, longer ones are skipped; a group of 4,000 names */
+#define USER_GROUPS_MAX                                                                            \
+	65536u /* supplementary groups: the kernel's NGROUPS_MAX                   */
+
+struct user {
+	char *name;
+	char *home; /* as written: may be empty, relative or missing on disk */
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups; /* the primary group, then all others that list the name */
+	size_t n_groups;
+};
+
+/* Where the files are; tests have their own. */
+struct user_db {
+	const char *passwd;
+	const char *group;
+};
+
+extern const struct user_db user_db_system;
+
+/*
+ * Finds the account and its groups. An unreadable group file leaves only the primary group.
+ *
+ * out_user  zeroed by the caller, freed with user_deinit
+ * returns   0, or -1 with e:
+ *             ERR_NOT_FOUND  "user: unknown user <name>"
+ *             ERR_INTERNAL   the passwd file cannot be read
+ */
+int user_find(const struct user_db *db, const char *name, struct user *out_user,
+              struct err *e) MUST_CHECK;
+void user_deinit(struct user *user);
