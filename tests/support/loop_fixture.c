@@ -52,28 +52,39 @@ struct loop *loop_fixture_loop(void **state)
 	return &f->loop;
 }
 
-static void on_too_long(uv_timer_t *timer)
+/*
+ * A turn that made the condition true in its timers or tasks goes on to wait for input. The tick
+ * ends that wait, so that the condition is asked again.
+ */
+#define TICK_MS 5u
+
+struct tick {
+	uv_timer_t timer;
+	unsigned n;
+};
+
+static void tick_on_timer(uv_timer_t *timer)
 {
-	*(bool *)timer->data = true;
+	CONTAINER_OF(timer, struct tick, timer)->n++;
 }
 
-static void on_timer_closed(uv_handle_t *timer)
+static void tick_on_closed(uv_handle_t *timer)
 {
-	free(timer);
+	free(CONTAINER_OF(timer, struct tick, timer));
 }
 
 void loop_fixture_run_while(struct loop *loop, bool (*waiting)(void *arg), void *arg)
 {
-	uv_timer_t *timer = xcalloc(1, sizeof *timer);
-	bool too_long = false;
+	struct tick *tick = xcalloc(1, sizeof *tick);
+	bool too_long;
 
 	uv_update_time(&loop->uv);
-	uv_timer_init(&loop->uv, timer);
-	timer->data = &too_long;
-	uv_timer_start(timer, on_too_long, LOOP_FIXTURE_WAIT_MS, 0);
-	while (waiting(arg) && !too_long)
+	uv_timer_init(&loop->uv, &tick->timer);
+	uv_timer_start(&tick->timer, tick_on_timer, TICK_MS, TICK_MS);
+	while (waiting(arg) && tick->n < LOOP_FIXTURE_WAIT_MS / TICK_MS)
 		uv_run(&loop->uv, UV_RUN_ONCE);
-	uv_close((uv_handle_t *)timer, on_timer_closed);
+	too_long = tick->n >= LOOP_FIXTURE_WAIT_MS / TICK_MS;
+	uv_close((uv_handle_t *)&tick->timer, tick_on_closed);
 	uv_run(&loop->uv, UV_RUN_NOWAIT);
 	assert_false(too_long);
 }
