@@ -50,11 +50,11 @@ static struct {
 	uint64_t suppressed; /* lines over LOG_RATE_BURST, not reported yet */
 	uint64_t dropped;    /* lines the descriptor did not take, not reported yet */
 	int64_t (*now_ns)(void);
-} logger = { .fd = -1, .now_ns = realtime_ns };
+} out = { .fd = -1, .now_ns = realtime_ns };
 
 void log_set_clock(int64_t (*now_ns)(void))
 {
-	logger.now_ns = now_ns ? now_ns : realtime_ns;
+	out.now_ns = now_ns ? now_ns : realtime_ns;
 }
 
 /* A private, non-blocking description of the same pipe or terminal; -1 if it cannot be had. */
@@ -71,55 +71,55 @@ void log_open(int fd, enum log_level least)
 	struct stat st;
 	int own;
 
-	if (logger.sink == SINK_OWN)
-		close(logger.fd);
-	logger.sink = SINK_NONE;
-	logger.fd = fd;
-	logger.least = least;
-	logger.torn = false;
-	logger.n_limited = 0;
-	logger.suppressed = logger.dropped = 0;
+	if (out.sink == SINK_OWN)
+		close(out.fd);
+	out.sink = SINK_NONE;
+	out.fd = fd;
+	out.least = least;
+	out.torn = false;
+	out.n_limited = 0;
+	out.suppressed = out.dropped = 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return;
 
 	if (S_ISSOCK(st.st_mode)) {
-		logger.sink = SINK_SOCKET;
+		out.sink = SINK_SOCKET;
 	} else if (S_ISREG(st.st_mode)) {
 		/* Opened again it would have a position of its own, and overwrite. */
-		logger.sink = SINK_FILE;
+		out.sink = SINK_FILE;
 	} else {
 		own = open_again(fd);
-		logger.sink = own >= 0 ? SINK_OWN : SINK_POLLED;
-		logger.fd = own >= 0 ? own : fd;
+		out.sink = own >= 0 ? SINK_OWN : SINK_POLLED;
+		out.fd = own >= 0 ? own : fd;
 	}
 }
 
 bool log_wants(enum log_level level)
 {
-	return logger.sink != SINK_NONE && level >= logger.least;
+	return out.sink != SINK_NONE && level >= out.least;
 }
 
 static ssize_t sink_write(const void *data, size_t len)
 {
-	struct pollfd p = { .fd = logger.fd, .events = POLLOUT };
+	struct pollfd p = { .fd = out.fd, .events = POLLOUT };
 
-	if (logger.sink == SINK_SOCKET)
-		return send(logger.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (logger.sink == SINK_POLLED && (len > PIPE_BUF || poll(&p, 1, 0) <= 0))
+	if (out.sink == SINK_SOCKET)
+		return send(out.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (out.sink == SINK_POLLED && (len > PIPE_BUF || poll(&p, 1, 0) <= 0))
 		return -1;
-	return write(logger.fd, data, len);
+	return write(out.fd, data, len);
 }
 
 /* Reports whether the whole line went out. */
 static bool sink_write_line(const struct buf *line)
 {
-	size_t skip = logger.torn ? 0 : 1; /* the line begins with a spare newline */
+	size_t skip = out.torn ? 0 : 1; /* the line begins with a spare newline */
 	ssize_t n = sink_write(line->data + skip, line->len - skip);
 
 	if (n < 0)
 		return false;
-	logger.torn = (size_t)n < line->len - skip;
-	return !logger.torn;
+	out.torn = (size_t)n < line->len - skip;
+	return !out.torn;
 }
 
 /* What does not fit is halved until it does, and ends in "...". */
@@ -180,7 +180,7 @@ static void line_append_timestamp(struct buf *line, int64_t now_ns)
 }
 
 /* In order: level, logger, fields, what was lost before, timestamp, message. */
-static void line_build(struct buf *line, enum log_level level, const char *name,
+static void line_build(struct buf *line, enum log_level level, const char *logger,
                        const char *message, const struct log_field *fields, int64_t now_ns)
 {
 	static const char *const levels[] = { "debug", "info", "warn", "error" };
@@ -188,15 +188,15 @@ static void line_build(struct buf *line, enum log_level level, const char *name,
 
 	line->max = room - LINE_TAIL - MESSAGE_MAX;
 	buf_appendf(line, "\n{\"level\":\"%s\",\"logger\":\"", levels[level]);
-	line_append_text(line, name);
+	line_append_text(line, logger);
 	for (const struct log_field *f = fields; f->type != LOG_FIELD_END; f++)
 		line_append_field(line, f);
 
 	line->max = room - MESSAGE_MAX;
-	if (logger.suppressed)
-		buf_appendf(line, ",\"suppressed\":%llu", (unsigned long long)logger.suppressed);
-	if (logger.dropped)
-		buf_appendf(line, ",\"dropped\":%llu", (unsigned long long)logger.dropped);
+	if (out.suppressed)
+		buf_appendf(line, ",\"suppressed\":%llu", (unsigned long long)out.suppressed);
+	if (out.dropped)
+		buf_appendf(line, ",\"dropped\":%llu", (unsigned long long)out.dropped);
 	line_append_timestamp(line, now_ns);
 	buf_append_text(line, ",\"message\":\"");
 
@@ -206,43 +206,43 @@ static void line_build(struct buf *line, enum log_level level, const char *name,
 	buf_append_text(line, "}\n");
 }
 
-static void log_line(enum log_level level, const char *name, const char *message,
+static void log_line(enum log_level level, const char *logger, const char *message,
                      const struct log_field *fields, int64_t now_ns)
 {
 	char memory[LOG_LINE_MAX];
 	struct buf line;
 
 	buf_init_fixed(&line, memory, sizeof memory);
-	line_build(&line, level, name, message, fields, now_ns);
+	line_build(&line, level, logger, message, fields, now_ns);
 	if (sink_write_line(&line))
-		logger.suppressed = logger.dropped = 0;
+		out.suppressed = out.dropped = 0;
 	else
-		logger.dropped++;
+		out.dropped++;
 }
 
-void log_write(enum log_level level, const char *name, const char *message,
+void log_write(enum log_level level, const char *logger, const char *message,
                const struct log_field *fields)
 {
 	if (log_wants(level))
-		log_line(level, name, message, fields, logger.now_ns());
+		log_line(level, logger, message, fields, out.now_ns());
 }
 
-void log_write_limited(enum log_level level, const char *name, const char *message,
+void log_write_limited(enum log_level level, const char *logger, const char *message,
                        const struct log_field *fields)
 {
 	int64_t now_ns;
 
 	if (!log_wants(level))
 		return;
-	now_ns = logger.now_ns();
-	if (now_ns / NS_PER_S != logger.second) {
-		logger.second = now_ns / NS_PER_S;
-		logger.n_limited = 0;
+	now_ns = out.now_ns();
+	if (now_ns / NS_PER_S != out.second) {
+		out.second = now_ns / NS_PER_S;
+		out.n_limited = 0;
 	}
-	if (logger.n_limited >= LOG_RATE_BURST) {
-		logger.suppressed++;
+	if (out.n_limited >= LOG_RATE_BURST) {
+		out.suppressed++;
 		return;
 	}
-	logger.n_limited++;
-	log_line(level, name, message, fields, now_ns);
+	out.n_limited++;
+	log_line(level, logger, message, fields, now_ns);
 }

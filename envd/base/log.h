@@ -36,7 +36,10 @@ struct log_field {
 	log_write_limited((level), (logger), (message),                                            \
 	                  (const struct log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
 
-/* fd is borrowed; -1 switches logging off (the default). */
+/*
+ * fd is borrowed; -1 switches logging off (the default). SIGPIPE is ignored by the caller. A regular
+ * file can block like any other: the daemon is not given one.
+ */
 void log_open(int fd, enum log_level least);
 bool log_wants(enum log_level level);
 void log_write(enum log_level level, const char *logger, const char *message,

@@ -65,7 +65,7 @@ static void test_pidfd_of_clone3_is_readable_at_exit_only(void **state)
 {
 	siginfo_t info = { 0 };
 	struct pollfd p = { .events = POLLIN };
-	pid_t pid;
+	pid_t pid = 0;
 
 	UNUSED(state);
 	p.fd = clone3_child(&pid);
@@ -105,7 +105,7 @@ static void test_pipe_held_by_another_process_does_not_end(void **state)
 	int fds[2];
 	struct pollfd p = { .events = POLLIN };
 	int status;
-	pid_t pid;
+	pid_t pid = 0;
 
 	UNUSED(state);
 	assert_int_equal(pipe(fds), 0);
