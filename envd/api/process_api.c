@@ -391,9 +391,9 @@ static int signal_send(struct process_service *service, const Process__SendSigna
                        struct err *e)
 {
 	struct selector selector;
-	enum process_scope scope;
+	enum process_scope scope = PROCESS_LEADER;
 	struct process *p;
-	int signum;
+	int signum = 0;
 
 	if (selector_of(rq->process, &selector, e) < 0)
 		return -1;

@@ -1,0 +1,32 @@
+/*
+ * The program: arguments, what is inherited, the exit code.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "build_info.h"
+#include "config.h"
+#include "daemon.h"
+
+int main(int argc, char **argv)
+{
+	struct config config;
+
+	switch (config_parse(&config, argc, argv)) {
+	case CONFIG_PRINT_VERSION:
+		return puts(ENVD_VERSION) == EOF;
+	case CONFIG_PRINT_COMMIT:
+		return puts(ENVD_COMMIT) == EOF;
+	case CONFIG_PRINT_USAGE:
+		config_print_usage(STDERR_FILENO);
+		return 0;
+	case CONFIG_REFUSED:
+		return 2;
+	case CONFIG_RUN:
+		break;
+	}
+	/* A peer or a child that is gone is an error of its write, not our end. */
+	signal(SIGPIPE, SIG_IGN);
+	return daemon_run(&config);
+}
