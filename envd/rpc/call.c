@@ -99,7 +99,7 @@ static void call_credit(struct call *call)
 {
 	size_t credit = input_take_credit(&call->input);
 
-	if (credit > 0 && call->reply.x)
+	if (credit > 0 && call->reply.x && !call->reply.is_get)
 		exchange_consumed(call->reply.x, credit);
 }
 

@@ -90,6 +90,7 @@ void domain_init(struct domain *d, struct loop *loop)
 {
 	*d = (struct domain){ .loop = loop };
 	buf_init(&d->log, 65536);
+	assert_int_equal(buf_reserve(&d->log, 4096), 0);
 }
 
 void domain_deinit(struct domain *d)

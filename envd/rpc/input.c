@@ -156,17 +156,26 @@ static int decode_payload(struct rpc_input *in, bool is_compressed, ProtobufCMes
 	return decode(in, &plain, out_message, e);
 }
 
+static void end_json_init(ProtobufCMessage *message);
+
 /* Any JSON object will do: an empty message type skips all its fields as unknown. */
+static const ProtobufCMessageDescriptor end_json = {
+	.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+	.name = "EndStreamMessage",
+	.short_name = "EndStreamMessage",
+	.c_name = "EndStreamMessage",
+	.package_name = "",
+	.sizeof_message = sizeof(ProtobufCMessage),
+	.message_init = end_json_init,
+};
+
+static void end_json_init(ProtobufCMessage *message)
+{
+	*message = (ProtobufCMessage){ .descriptor = &end_json };
+}
+
 static int check_end_json(struct rpc_input *in, bool is_compressed, struct err *e)
 {
-	static const ProtobufCMessageDescriptor anything = {
-		.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-		.name = "EndStreamMessage",
-		.short_name = "EndStreamMessage",
-		.c_name = "EndStreamMessage",
-		.package_name = "",
-		.sizeof_message = sizeof(ProtobufCMessage),
-	};
 	CLEANUP(buf_deinit) struct buf plain = { 0 };
 	const struct buf *data = &in->frame.payload;
 	ProtobufCMessage *message;
@@ -178,7 +187,7 @@ static int check_end_json(struct rpc_input *in, bool is_compressed, struct err *
 		data = &plain;
 	}
 	arena_reset(&in->arena);
-	if (codec_decode(CODEC_JSON, &anything, data->data, data->len, &in->arena, &message, e) <
+	if (codec_decode(CODEC_JSON, &end_json, data->data, data->len, &in->arena, &message, e) <
 	    0) {
 		err_wrap(e, "unmarshal end stream message");
 		e->kind = ERR_INTERNAL;

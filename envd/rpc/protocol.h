@@ -63,7 +63,7 @@ extern const struct rpc_protocol grpc_web;
 
 struct metadata_node {
 	struct metadata_node *next;
-	struct http_field field;
+	struct http_field field; /* both end with a NUL */
 };
 
 /* In the order of adding. */

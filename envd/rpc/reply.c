@@ -31,7 +31,7 @@ void reply_deinit(struct rpc_reply *r)
 	arena_deinit(&r->arena);
 }
 
-/* A copy in the arena of a and b, one after the other. */
+/* A copy in the arena of a and b, one after the other, and a NUL. */
 static bool reply_copy(struct rpc_reply *r, struct span a, struct span b, struct span *out_copy)
 {
 	char *at = arena_alloc(&r->arena, a.len + b.len + 1);
@@ -44,6 +44,7 @@ static bool reply_copy(struct rpc_reply *r, struct span a, struct span b, struct
 		memcpy(at, a.at, a.len);
 	if (b.len > 0)
 		memcpy(at + a.len, b.at, b.len);
+	at[a.len + b.len] = '\0';
 	*out_copy = (struct span){ at, a.len + b.len };
 	return true;
 }
