@@ -123,9 +123,11 @@ static void h2_set_deadline(struct h2 *h)
 	else if (!h->n_streams)
 		waits = H2_WAITS_REQUEST;
 
-	if ((int)h->deadline == waits)
+	if ((int)h->deadline == waits &&
+	    (waits != H2_WAITS_INPUT || h->deadline_of == h->guard.n_begun))
 		return;
 	h->deadline = waits;
+	h->deadline_of = h->guard.n_begun;
 	conn_deadline(h->conn, after_ms[waits]);
 }
 

@@ -180,6 +180,8 @@ size_t h2_guard_input(struct h2_guard *g, const uint8_t *data, size_t len, uint6
 			at += n;
 			continue;
 		}
+		if (!g->n_header && !g->in_block)
+			g->n_begun++;
 		n = MIN(H2_FRAME_HEADER - (size_t)g->n_header, len - at);
 		memcpy(g->header + g->n_header, data + at, n);
 		g->n_header += (uint8_t)n;

@@ -62,6 +62,7 @@ struct h2_guard {
 	uint8_t n_header;   /* bytes of a frame header that are here        */
 	uint8_t header[9];
 	uint32_t payload_left;
+	uint32_t n_begun; /* things the peer has begun; waiting for another one is a new wait */
 	uint32_t n_continuations;
 	bool in_block; /* between HEADERS and the end of its header block */
 	bool in_data;  /* the payload that is arriving is DATA            */

@@ -86,6 +86,7 @@ struct h2 {
 	bool input_paused;
 	bool ended; /* the conn was asked to close                        */
 	enum { H2_WAITS_NOT, H2_WAITS_INPUT, H2_WAITS_DRAIN, H2_WAITS_REQUEST } deadline;
+	uint32_t deadline_of; /* guard.n_begun when it was set */
 };
 
 enum { H2_DRAIN_NOT, H2_DRAIN_NOTICED, H2_DRAIN_LAST };
