@@ -106,6 +106,8 @@ static bool guard_is_useful(const struct h2_guard *g, const struct frame_header 
 		return f->stream_id > g->highest_id;
 	case NGHTTP2_DATA:
 		return f->length;
+	case NGHTTP2_CONTINUATION:
+		return f->length >= H2_CONTINUATION_LEAST;
 	case NGHTTP2_RST_STREAM: /* has a budget of its own */
 		return true;
 	default:

@@ -4,7 +4,7 @@
  *
  * Three things are kept here, because the library does them partly or not at all:
  *   - budgets for frames that cost us something and bring nobody anything (resets, pings,
- *     settings, priorities, window updates, continuations, empty DATA, unknown types)
+ *     settings, priorities, window updates, small continuations, empty DATA, unknown types)
  *   - stream ids that a client skipped and may never use (RFC 9113 5.1.1). Skipped ids are
  *     remembered, not used ones: late frames on a stream that was open once are always legal here
  *   - whether the peer is in the middle of something that has to arrive within HTTP_HEADER_MS
@@ -36,6 +36,9 @@
 
 /* Frames of one header block after the first. HTTP_HEADER_MAX fills 65 frames of 16 KiB. */
 #define H2_CONTINUATIONS_MAX 70u
+
+/* Bytes that make a CONTINUATION more than a control frame: clients fill all but the last. */
+#define H2_CONTINUATION_LEAST 1024u
 
 /* Ranges of skipped ids remembered. Clients skip none; beyond it the oldest is forgotten. */
 #define H2_SKIPPED_MAX 16u

@@ -10,8 +10,11 @@
 #include "base/macros.h"
 #include "base/mem.h"
 #include "http/conn.h"
+#include "http/limits.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/test.h"
+
+#define PEER_HEADER_MAX (8u * HTTP_HEADER_MAX) /* a client may try more than we take */
 
 /* ---- the server's side ---- */
 
@@ -245,14 +248,18 @@ static ssize_t client_on_pull_never(nghttp2_session *session, int32_t id, uint8_
 void peer_begin(struct h2_peer *p)
 {
 	nghttp2_session_callbacks *cbs;
+	nghttp2_option *option;
 
+	assert_int_equal(nghttp2_option_new(&option), 0);
+	nghttp2_option_set_max_send_header_block_length(option, PEER_HEADER_MAX);
 	assert_int_equal(nghttp2_session_callbacks_new(&cbs), 0);
 	nghttp2_session_callbacks_set_on_header_callback(cbs, client_on_header);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cbs, client_on_frame);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cbs, client_on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cbs, client_on_close);
-	assert_int_equal(nghttp2_session_client_new(&p->session, cbs, p), 0);
+	assert_int_equal(nghttp2_session_client_new2(&p->session, cbs, p, option), 0);
 	nghttp2_session_callbacks_del(cbs);
+	nghttp2_option_del(option);
 	assert_int_equal(nghttp2_submit_settings(p->session, NGHTTP2_FLAG_NONE, NULL, 0), 0);
 	peer_run(p);
 }
