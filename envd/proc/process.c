@@ -165,8 +165,7 @@ static void process_on_output(struct process *p, enum output_stream stream, cons
 	output_append(&p->output, stream, data, len);
 	if (p->state.now != PROCESS_DRAINING)
 		return;
-	if (timer_is_running(&p->silent))
-		timer_start(&p->registry->loop->timers, &p->silent, PROCESS_SILENT_MS);
+	timer_start(&p->registry->loop->timers, &p->silent, PROCESS_SILENT_MS);
 	process_advance(p);
 }
 
@@ -222,6 +221,8 @@ static void process_set_reading(struct output *o, bool reading)
 		else
 			fdio_pause(&p->io[i]);
 	}
+	if (reading && p->state.now == PROCESS_DRAINING)
+		timer_start(&p->registry->loop->timers, &p->silent, PROCESS_SILENT_MS);
 }
 
 /* Not at once: we may be inside process_advance. */
@@ -237,14 +238,13 @@ static void process_on_settle(struct task *task)
 	process_advance(CONTAINER_OF(task, struct process, settle));
 }
 
-/* A pause is not silence: the bytes are there, a reader is slow. */
+/* A pause is not silence: the bytes are there, a reader is slow. The next byte or the resume starts
+ * the clock again. */
 static void process_on_silent(struct timer *timer)
 {
 	struct process *p = CONTAINER_OF(timer, struct process, silent);
 
-	if (p->output.is_paused || p->owed[OUTPUT_STDOUT] > 0 || p->owed[OUTPUT_STDERR] > 0)
-		timer_start(&p->registry->loop->timers, timer, PROCESS_SILENT_MS);
-	else
+	if (!p->output.is_paused && p->owed[OUTPUT_STDOUT] == 0 && p->owed[OUTPUT_STDERR] == 0)
 		process_learn(p, FACT_SILENT);
 }
 

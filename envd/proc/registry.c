@@ -18,7 +18,7 @@ static struct ended *ended_at(const struct registry *r, size_t i)
 
 static void ended_forget(struct ended *ended)
 {
-	freep(&ended->tag);
+	free(TAKE_PTR(ended->tag));
 	ended->pid = 0;
 }
 
@@ -31,7 +31,7 @@ static void ended_trim(struct registry *r)
 	}
 	if (r->n_ended > 0)
 		return;
-	freep(&r->ended);
+	free(TAKE_PTR(r->ended));
 	r->ended_first = 0;
 	r->ended_cap = 0;
 }

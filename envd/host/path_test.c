@@ -1,0 +1,75 @@
+#include "host/path.h"
+
+#include <string.h>
+
+#include "host/user.h"
+#include "tests/support/test.h"
+
+static void test_path_follows_the_common_rules(void **state)
+{
+	/* clang-format off */
+	static const struct {
+		const char *home, *workdir, *path, *expected;
+	} rows[] = {
+		{ "/home/u", NULL,    "",           "/home/u" },
+		{ "/home/u", "/w",    "",           "/w" },
+		{ "/home/u", "w",     "",           "/home/u/w" },
+		{ "/home/u", "~/w/.", "",           "/home/u/w" },
+		{ "/home/u", "",      "",           "/home/u" },
+		{ "/home/u", "/w",    "x",          "/home/u/x" },
+		{ "/home/u", NULL,    "a/../b",     "/home/u/b" },
+		{ "/home/u", NULL,    "../../../x", "/x" },
+		{ "/home/u", NULL,    "~",          "/home/u" },
+		{ "/home/u", NULL,    "~/",         "/home/u" },
+		{ "/home/u", NULL,    "~/a/../b",   "/home/u/b" },
+		{ "/home/u", NULL,    "~\\a",       "/home/u/\\a" },
+		{ "/home/u", NULL,    "a//b/./c/",  "/home/u/a/b/c" },
+		{ "/home/u", NULL,    "..a/b..",    "/home/u/..a/b.." },
+		{ "/home/u", NULL,    "/a//../b/",  "/a//../b/" },
+		{ "/home/u", NULL,    "/",          "/" },
+		{ "",        NULL,    "",           "/" },
+		{ "",        NULL,    "x",          "/x" },
+		{ "h",       NULL,    "~/x",        "/h/x" },
+		{ "h",       NULL,    "x",          "/h/x" },
+		{ "/",       NULL,    "x",          "/x" },
+		{ "/home/u", NULL,    "../..",      "/" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		CLEANUP(err_clear) struct err e = { 0 };
+		CLEANUP(freep) char *home = strdup(rows[i].home);
+		CLEANUP(freep) char *path = NULL;
+		struct user user = { .name = home, .home = home };
+
+		assert_int_equal(path_resolve(&user, rows[i].workdir, rows[i].path, &path, &e), 0);
+		assert_string_equal(path, rows[i].expected);
+	}
+	UNUSED(state);
+}
+
+static void test_path_of_another_users_home_is_refused(void **state)
+{
+	char name[] = "u", home[] = "/home/u", *path = NULL;
+	struct user user = { .name = name, .home = home };
+	CLEANUP(err_clear) struct err e = { 0 };
+
+	UNUSED(state);
+	assert_int_equal(path_resolve(&user, NULL, "~root/x", &path, &e), -1);
+	assert_null(path);
+	assert_int_equal(e.kind, ERR_INVALID);
+	assert_string_equal(err_text(&e),
+	                    "failed to expand path '~root/x' for user 'u': cannot expand "
+	                    "user-specific home dir");
+	assert_int_equal(path_resolve(&user, "~x", "", &path, &e), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_path_follows_the_common_rules),
+		cmocka_unit_test(test_path_of_another_users_home_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,397 @@
+/*
+ * What the child is when its program begins, and how a launch that cannot be is told: real children
+ * of this test, which runs as root in CI and as anybody elsewhere.
+ */
+#include "proc/spawn.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "proc/process_fixture.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test.h"
+
+#define SCRIPT(text) (&(struct client_options){ .script = (text) })
+
+static void expect_stdout(struct process_fixture *f, const struct client_options *options,
+                          const char *text)
+{
+	struct client c;
+
+	assert_string_equal(client_run(f, &c, options), text);
+	assert_string_equal(client_stderr(&c), "");
+	assert_int_equal(c.exit.code, 0);
+	client_deinit(&c);
+}
+
+static void expect_refused(struct process_fixture *f, const struct client_options *options,
+                           enum err_kind kind, const char *text)
+{
+	struct client c;
+
+	client_start(f, &c, options);
+	client_wait(&c);
+	assert_false(c.has_started);
+	assert_string_equal(err_text(&c.e), text);
+	assert_int_equal(c.e.kind, kind);
+	client_deinit(&c);
+}
+
+static void expect_exit(struct process_fixture *f, const struct client_options *options, int code,
+                        const char *stderr_text)
+{
+	struct client c;
+
+	(void)client_run(f, &c, options);
+	assert_true(c.has_started);
+	assert_int_equal(c.exit.code, code);
+	assert_string_equal(client_stderr(&c), stderr_text);
+	client_deinit(&c);
+}
+
+static void skip_unless_root(void)
+{
+	if (geteuid() != 0)
+		skip();
+}
+
+static void test_spawn_child_has_three_descriptors(void **state)
+{
+	const char *const args[] = { "/proc/self/fd" };
+
+	/* 3 is the directory that ls itself reads. */
+	expect_stdout(*state, &(struct client_options){ .cmd = "ls", .args = args, .n_args = 1 },
+	              "0\n1\n2\n3\n");
+}
+
+static void test_spawn_child_leads_its_own_session_and_group(void **state)
+{
+	expect_stdout(*state,
+	              SCRIPT("read -r line </proc/self/stat; set -- ${line##*)}; "
+	                     "read -r mine </proc/$$/stat; set -- $$ ${mine##*)}; "
+	                     "[ $1 = $4 ] && [ $1 = $5 ] && echo leads"),
+	              "leads\n");
+}
+
+static void test_spawn_child_has_default_signals_and_an_empty_mask(void **state)
+{
+	struct client c;
+	char *at;
+	sigset_t set, old;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGUSR2, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	(void)sigprocmask(SIG_BLOCK, &set, &old);
+	(void)client_run(
+		*state, &c,
+		&(struct client_options){ .cmd = "cat",
+	                                  .args = (const char *const[]){ "/proc/self/status" },
+	                                  .n_args = 1 });
+	at = strstr(client_stdout(&c), "SigBlk:");
+	assert_non_null(at);
+	assert_memory_equal(at, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000", 49);
+	client_deinit(&c);
+	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)signal(SIGUSR2, SIG_DFL);
+	sigprocmask(SIG_BLOCK, NULL, &set);
+	assert_false(sigismember(&set, SIGTERM)); /* ours is as before */
+}
+
+static void test_spawn_child_has_its_own_descriptor_limit(void **state)
+{
+	struct client_options options = { .script = "ulimit -Sn" };
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &options.nofile), 0);
+	options.nofile.rlim_cur = 123;
+	expect_stdout(*state, &options, "123\n");
+}
+
+static void test_spawn_child_has_oom_score_and_nice_of_its_own(void **state)
+{
+	expect_stdout(*state, SCRIPT("cat /proc/$$/oom_score_adj"), "100\n");
+	skip_unless_root();
+	assert_int_equal(nice(5), 5);
+	expect_stdout(*state, SCRIPT("read -r s </proc/$$/stat; set -- ${s##*)}; echo ${17}"),
+	              "0\n");
+	assert_int_equal(nice(-5), 0);
+}
+
+static void test_spawn_child_has_the_identity_and_groups_of_its_user(void **state)
+{
+	struct process_fixture *f = *state;
+
+	skip_unless_root();
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	expect_stdout(f,
+	              &(struct client_options){ .script = "id -u; id -g; id -G; grep -E '^[UG]id' "
+	                                                  "/proc/$$/status; cd; pwd",
+	                                        .user = "other",
+	                                        .cwd = "/",
+	                                        .envs = &(struct environ_pair){ "HOME", "/" },
+	                                        .n_envs = 1 },
+	              "12345\n23456\n23456 34567 34568\n"
+	              "Uid:\t12345\t12345\t12345\t12345\nGid:\t23456\t23456\t23456\t23456\n/\n");
+}
+
+static void test_spawn_missing_command_is_status_127_with_a_line(void **state)
+{
+	expect_exit(*state, &(struct client_options){ .cmd = "no-such-command" }, 127,
+	            "exec: no-such-command: not found\n");
+	expect_exit(*state, &(struct client_options){ .cmd = "/no/such/command" }, 127,
+	            "exec: /no/such/command: not found\n");
+	expect_exit(*state, &(struct client_options){ .cmd = "" }, 127, "exec: : not found\n");
+	expect_exit(*state, &(struct client_options){ .cmd = "-la" }, 127,
+	            "exec: -la: not found\n");
+	expect_exit(*state, &(struct client_options){ .cmd = "/etc/passwd/x" }, 127,
+	            "exec: /etc/passwd/x: not found\n");
+}
+
+static void test_spawn_command_that_is_not_executable_is_status_126(void **state)
+{
+	struct process_fixture *f = *state;
+	char *file = temp_dir_file(f->dir, "plain", "echo no\n", 0644);
+	struct environ_pair path = { "PATH", f->dir };
+
+	expect_exit(f, &(struct client_options){ .cmd = "./plain" }, 126,
+	            "exec: ./plain: permission denied\n");
+	expect_exit(f, &(struct client_options){ .cmd = "plain", .envs = &path, .n_envs = 1 }, 126,
+	            "exec: plain: permission denied\n");
+	expect_exit(f, &(struct client_options){ .cmd = "/" }, 126, "exec: /: permission denied\n");
+	free(file);
+}
+
+static void test_spawn_name_too_long_for_any_directory_is_status_126(void **state)
+{
+	CLEANUP(freep) char *name = xmalloc(5001);
+	struct client c;
+
+	memset(name, 'n', 5000);
+	name[5000] = '\0';
+	(void)client_run(*state, &c, &(struct client_options){ .cmd = name });
+	assert_int_equal(c.exit.code, 126);
+	client_deinit(&c);
+}
+
+static void test_spawn_script_without_interpreter_runs_in_the_shell(void **state)
+{
+	struct process_fixture *f = *state;
+	char *file = temp_dir_file(f->dir, "script", "echo \"$0|$1|$2|$#\"\n", 0755);
+	const char *const args[] = { "a b", "" };
+	struct environ_pair path = { "PATH", f->dir };
+	char expected[600];
+
+	expect_stdout(f, &(struct client_options){ .cmd = "./script", .args = args, .n_args = 2 },
+	              "./script|a b||2\n");
+	(void)snprintf(expected, sizeof expected, "%s|a b||2\n", file);
+	expect_stdout(
+		f,
+		&(struct client_options){
+			.cmd = "script", .args = args, .n_args = 2, .envs = &path, .n_envs = 1 },
+		expected);
+	free(file);
+}
+
+static void test_spawn_searches_the_childs_path(void **state)
+{
+	struct process_fixture *f = *state;
+	char *file = temp_dir_file(f->dir, "tool", "#!/bin/sh\necho \"found $0\"\n", 0755);
+	char path[600], expected[600];
+	struct environ_pair env = { "PATH", path };
+	struct client_options options = { .cmd = "tool", .envs = &env, .n_envs = 1 };
+
+	(void)snprintf(path, sizeof path, "/nonexistent:/etc/passwd:%s:/bin", f->dir);
+	(void)snprintf(expected, sizeof expected, "found %s\n", file);
+	expect_stdout(f, &options, expected);
+	/* An empty entry is the working directory. */
+	(void)snprintf(path, sizeof path, "/nonexistent::/bin");
+	expect_stdout(f, &options, "found tool\n");
+	path[0] = '\0';
+	expect_stdout(f, &options, "found tool\n");
+	free(file);
+}
+
+static void test_spawn_argv0_is_the_command_as_given(void **state)
+{
+	const char *const args[] = { "-c", "cat /proc/$$/cmdline | tr '\\0' '|'" };
+
+	expect_stdout(*state, &(struct client_options){ .cmd = "sh", .args = args, .n_args = 2 },
+	              "sh|-c|cat /proc/$$/cmdline | tr '\\0' '|'|");
+}
+
+static void test_spawn_working_directory_problems_refuse_the_start(void **state)
+{
+	struct process_fixture *f = *state;
+	char *file = temp_dir_file(f->dir, "file", "", 0644);
+	char text[600];
+
+	expect_refused(f, &(struct client_options){ .cmd = "ls", .cwd = "/no/such/dir" },
+	               ERR_INVALID, "cwd '/no/such/dir' does not exist");
+	expect_refused(
+		f, &(struct client_options){ .cmd = "ls", .cwd = "~x" }, ERR_INVALID,
+		"failed to expand path '~x' for user 'me': cannot expand user-specific home dir");
+	expect_refused(f, &(struct client_options){ .cmd = "ls", .cwd = file }, ERR_INVALID,
+	               "error starting process 'ls': fork/exec /bin/sh: not a directory");
+	(void)snprintf(text, sizeof text,
+	               "error starting process 'ls': fork/exec /bin/sh: permission denied");
+	free(file);
+	skip_unless_root();
+	assert_int_equal(chmod(f->dir, 0700), 0);
+	expect_refused(f, &(struct client_options){ .cmd = "ls", .user = "other" }, ERR_INVALID,
+	               text);
+}
+
+static void test_spawn_directory_that_vanishes_before_the_fork_refuses_the_start(void **state)
+{
+	struct process_fixture *f = *state;
+	char *dir = temp_dir_path(f->dir, "gone");
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct spawn_failure failure;
+	struct child child;
+	struct spec *spec;
+
+	assert_int_equal(mkdir(dir, 0755), 0);
+	spec = process_fixture_spec(f, &(struct client_options){ .cmd = "ls", .cwd = dir }, &e);
+	assert_non_null(spec);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(spawn(spec, &child, &failure), 0);
+	while (read(child.error_fd, &failure, sizeof failure) < 0)
+		assert_int_equal(errno, EAGAIN);
+	assert_int_equal(failure.stage, SPAWN_CHDIR);
+	assert_int_equal(spawn_refuse(spec, &failure, &e), -1);
+	assert_string_equal(
+		err_text(&e),
+		"error starting process 'ls': fork/exec /bin/sh: no such file or directory");
+	assert_int_equal(waitpid(child.pid, NULL, 0), child.pid);
+	child_deinit(&child);
+	spec_free(spec);
+	free(dir);
+}
+
+static void test_spawn_too_many_arguments_refuse_the_start(void **state)
+{
+	const size_t len = 300 * 1024; /* above the kernel's 128 KiB for one string */
+	CLEANUP(freep) char *arg = xmalloc(len + 1);
+	const char *const args[] = { arg };
+	struct client c;
+
+	memset(arg, 'a', len);
+	arg[len] = '\0';
+	client_start(*state, &c,
+	             &(struct client_options){ .cmd = "true", .args = args, .n_args = 1 });
+	client_wait(&c);
+	assert_true(c.is_refused);
+	assert_int_equal(c.e.kind, ERR_INVALID);
+	assert_memory_equal(err_text(&c.e), "error starting process 'true aaaa", 33);
+	assert_non_null(strstr(err_text(&c.e), "': fork/exec /bin/sh: argument list too long"));
+	client_deinit(&c);
+}
+
+static void test_spawn_without_descriptors_is_a_limit_and_leaves_nothing(void **state)
+{
+	struct process_fixture *f = *state;
+	struct rlimit old, low;
+	unsigned n_fds = test_fd_count();
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	/* Each step of the way to the fork runs out once. */
+	for (unsigned spare = 0; spare <= 9; spare++) {
+		CLEANUP(err_clear) struct err e = { 0 };
+		struct spec *spec = process_fixture_spec(f, SCRIPT("true"), &e);
+		struct spawn_failure failure;
+		struct child child;
+		int rc;
+
+		low = (struct rlimit){ n_fds - 1 + spare, old.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+		rc = spawn(spec, &child, &failure);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		if (rc == 0) {
+			assert_int_equal(waitpid(child.pid, NULL, 0), child.pid);
+			child_deinit(&child);
+		} else {
+			(void)spawn_refuse(spec, &failure, &e);
+			assert_int_equal(e.kind, ERR_LIMIT);
+		}
+		spec_free(spec);
+		assert_int_equal(test_fd_count(), n_fds);
+	}
+}
+
+static void test_spawn_failures_have_the_codes_of_the_table(void **state)
+{
+	static const struct {
+		enum spawn_stage stage;
+		int error;
+		enum err_kind kind;
+		const char *text;
+	} rows[] = {
+		{ SPAWN_PIPES, EMFILE, ERR_LIMIT,
+		  "error creating stdio pipes for command 'a b': too many open files" },
+		{ SPAWN_PIPES, EIO, ERR_INTERNAL,
+		  "error creating stdio pipes for command 'a b': input/output error" },
+		{ SPAWN_FORK, EAGAIN, ERR_LIMIT,
+		  "error starting process 'a b': fork/exec /bin/sh: resource temporarily "
+		  "unavailable" },
+		{ SPAWN_FORK, ENOMEM, ERR_LIMIT,
+		  "error starting process 'a b': fork/exec /bin/sh: cannot allocate memory" },
+		{ SPAWN_CHDIR, EACCES, ERR_INVALID,
+		  "error starting process 'a b': fork/exec /bin/sh: permission denied" },
+		{ SPAWN_IDENTITY, EPERM, ERR_INVALID,
+		  "error starting process 'a b': fork/exec /bin/sh: operation not permitted" },
+		{ SPAWN_EXEC, ENFILE, ERR_LIMIT,
+		  "error starting process 'a b': fork/exec /bin/sh: too many open files in "
+		  "system" },
+	};
+	CLEANUP(err_clear) struct err e = { 0 };
+	const char *const args[] = { "b" };
+	struct spec *spec = process_fixture_spec(
+		*state, &(struct client_options){ .cmd = "a", .args = args, .n_args = 1 }, &e);
+
+	assert_non_null(spec);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct spawn_failure failure = { rows[i].stage, rows[i].error };
+
+		assert_int_equal(spawn_refuse(spec, &failure, &e), -1);
+		assert_int_equal(e.kind, rows[i].kind);
+		assert_string_equal(err_text(&e), rows[i].text);
+	}
+	spec_free(spec);
+}
+
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_setup_teardown(name, process_fixture_setup, process_fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_spawn_child_has_three_descriptors),
+		TEST(test_spawn_child_leads_its_own_session_and_group),
+		TEST(test_spawn_child_has_default_signals_and_an_empty_mask),
+		TEST(test_spawn_child_has_its_own_descriptor_limit),
+		TEST(test_spawn_child_has_oom_score_and_nice_of_its_own),
+		TEST(test_spawn_child_has_the_identity_and_groups_of_its_user),
+		TEST(test_spawn_missing_command_is_status_127_with_a_line),
+		TEST(test_spawn_command_that_is_not_executable_is_status_126),
+		TEST(test_spawn_name_too_long_for_any_directory_is_status_126),
+		TEST(test_spawn_script_without_interpreter_runs_in_the_shell),
+		TEST(test_spawn_searches_the_childs_path),
+		TEST(test_spawn_argv0_is_the_command_as_given),
+		TEST(test_spawn_working_directory_problems_refuse_the_start),
+		TEST(test_spawn_directory_that_vanishes_before_the_fork_refuses_the_start),
+		TEST(test_spawn_too_many_arguments_refuse_the_start),
+		TEST(test_spawn_without_descriptors_is_a_limit_and_leaves_nothing),
+		TEST(test_spawn_failures_have_the_codes_of_the_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
