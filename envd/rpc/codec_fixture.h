@@ -63,9 +63,8 @@ static inline ProtobufCMessage *decode_bytes(struct codec_fixture *f, enum codec
 	return message;
 }
 
-static inline ProtobufCMessage *decode_json(struct codec_fixture *f,
-                                            const ProtobufCMessageDescriptor *type,
-                                            const char *text)
+static inline ProtobufCMessage *
+decode_json(struct codec_fixture *f, const ProtobufCMessageDescriptor *type, const char *text)
 {
 	return decode_bytes(f, CODEC_JSON, type, text, strlen(text));
 }

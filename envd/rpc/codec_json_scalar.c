@@ -2,6 +2,7 @@
  * JSON values of scalar fields: numbers as numbers or strings, enums as names or numbers, bytes as
  * base64. Text and bytes stay where they were parsed.
  */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -226,40 +227,58 @@ int json_read_scalar(struct json_reader *r, const ProtobufCFieldDescriptor *fiel
 	}
 }
 
-/* Members' names are strings always: the numbers in them are plain, and so are true and false. */
-int json_read_key(struct json_reader *r, const ProtobufCFieldDescriptor *field, struct span key,
-                  void *slot)
+static int read_number_key(ProtobufCType type, struct span key, void *slot)
 {
-	const bool wide = codec_slot_size(field->type) == sizeof(uint64_t);
-	uint64_t big;
+	const bool wide = codec_slot_size(type) == sizeof(uint64_t);
+	uint64_t natural;
 	int64_t number;
-	int rc = -1;
 
-	switch (field->type) {
-	case PROTOBUF_C_TYPE_STRING:
-		*(char **)slot = json_text_of(key);
-		if (!memchr(key.at, '\0', key.len))
-			return 0;
-		break;
-	case PROTOBUF_C_TYPE_BOOL:
-		*(protobuf_c_boolean *)slot = span_equal(key, "true");
-		if (span_equal(key, "true") || span_equal(key, "false"))
-			return 0;
-		break;
+	switch (type) {
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
 	case PROTOBUF_C_TYPE_UINT64:
 	case PROTOBUF_C_TYPE_FIXED64:
-		rc = text_read_u64(key, wide ? UINT64_MAX : UINT32_MAX, &big);
-		if (rc == 0)
-			memcpy(slot, &big, codec_slot_size(field->type));
-		break;
+		if (parse_u64(key, &natural) < 0 || (!wide && natural > UINT32_MAX))
+			return -EINVAL;
+		memcpy(slot, &natural, codec_slot_size(type));
+		return 0;
 	default:
-		rc = text_read_i64(key, wide ? INT64_MIN : INT32_MIN, wide ? INT64_MAX : INT32_MAX,
-		                   &number);
-		if (rc == 0)
-			memcpy(slot, &number, codec_slot_size(field->type));
+		if (parse_i64(key, &number) < 0 ||
+		    (!wide && (number < INT32_MIN || number > INT32_MAX)))
+			return -EINVAL;
+		memcpy(slot, &number, codec_slot_size(type));
+		return 0;
 	}
+}
+
+static int read_bool_key(struct span key, protobuf_c_boolean *slot)
+{
+	if (!span_equal(key, "true") && !span_equal(key, "false"))
+		return -EINVAL;
+	*slot = span_equal(key, "true");
+	return 0;
+}
+
+static int read_string_key(struct span key, char **slot)
+{
+	if (memchr(key.at, '\0', key.len))
+		return -EINVAL;
+	*slot = json_text_of(key);
+	return 0;
+}
+
+/* Names of members are strings always; the numbers in them are plain integers. */
+int json_read_key(struct json_reader *r, const ProtobufCFieldDescriptor *field, struct span key,
+                  void *slot)
+{
+	int rc;
+
+	if (field->type == PROTOBUF_C_TYPE_STRING)
+		rc = read_string_key(key, slot);
+	else if (field->type == PROTOBUF_C_TYPE_BOOL)
+		rc = read_bool_key(key, slot);
+	else
+		rc = read_number_key(field->type, key, slot);
 	if (rc == 0)
 		return 0;
 	key = clipped(key);

@@ -147,8 +147,8 @@ static int write_key(struct json_writer *w, const ProtobufCFieldDescriptor *fiel
 	return 0;
 }
 
-static int write_map(struct json_writer *w, const ProtobufCMessage *message,
-                     const ProtobufCFieldDescriptor *field)
+static int write_entries(struct json_writer *w, const ProtobufCMessage *message,
+                         const ProtobufCFieldDescriptor *field)
 {
 	ProtobufCMessage *const *entries =
 		*(ProtobufCMessage *const *const *)codec_peek(message, field);
@@ -166,6 +166,18 @@ static int write_map(struct json_writer *w, const ProtobufCMessage *message,
 	}
 	buf_append_byte(w->out, '}');
 	return 0;
+}
+
+/* The entry counts as a level, as it does for those who read. */
+static int write_map(struct json_writer *w, const ProtobufCMessage *message,
+                     const ProtobufCFieldDescriptor *field)
+{
+	int rc;
+
+	w->depth++;
+	rc = write_entries(w, message, field);
+	w->depth--;
+	return rc;
 }
 
 static void write_name(struct json_writer *w, const char *name, bool *first)
@@ -216,6 +228,14 @@ static int refuse(struct json_writer *w, const ProtobufCMessage *message, const 
 	return err_set(w->e, ERR_INTERNAL, "proto: %s: %s", message->descriptor->name, why);
 }
 
+static int enter(struct json_writer *w, const ProtobufCMessage *message)
+{
+	if (w->depth >= CODEC_PROTO_DEPTH_MAX)
+		return refuse(w, message, "exceeded max recursion depth");
+	w->depth++;
+	return 0;
+}
+
 static int write_time(struct json_writer *w, const ProtobufCMessage *message,
                       int (*append)(struct buf *out, int64_t seconds, int32_t nanos))
 {
@@ -248,10 +268,17 @@ static int write_field_mask(struct json_writer *w, const ProtobufCMessage *messa
 
 static int write_any_value(struct json_writer *w, const ProtobufCMessage *inner)
 {
-	if (codec_form_of(inner->descriptor) == FORM_MESSAGE)
-		return write_fields(w, inner, false);
-	buf_append_text(w->out, ",\"value\":");
-	return write_message(w, inner);
+	int rc;
+
+	if (codec_form_of(inner->descriptor) != FORM_MESSAGE) {
+		buf_append_text(w->out, ",\"value\":");
+		return write_message(w, inner);
+	}
+	if (enter(w, inner) < 0)
+		return -1;
+	rc = write_fields(w, inner, false);
+	w->depth--;
+	return rc;
 }
 
 static int write_any_content(struct json_writer *w, const ProtobufCMessage *any, const char *url,
@@ -346,9 +373,8 @@ static int write_message(struct json_writer *w, const ProtobufCMessage *message)
 {
 	int rc;
 
-	if (w->depth == CODEC_PROTO_DEPTH_MAX)
-		return refuse(w, message, "exceeded max recursion depth");
-	w->depth++;
+	if (enter(w, message) < 0)
+		return -1;
 	rc = write_form(w, message);
 	w->depth--;
 	return rc;

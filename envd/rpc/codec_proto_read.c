@@ -403,7 +403,7 @@ int codec_proto_decode(const ProtobufCMessageDescriptor *type, const uint8_t *da
 
 	if (!message)
 		return codec_refuse_memory(e);
-	if (read_message(&r, (struct proto_input){ data, data + len }, message) < 0)
+	if (len > 0 && read_message(&r, (struct proto_input){ data, data + len }, message) < 0)
 		return -1;
 	*out_message = message;
 	return 0;
