@@ -202,6 +202,8 @@ int json_parse(struct json_doc *doc, char *text, size_t len, unsigned flags)
 	if (nests_too_deep(text, len))
 		return refuse(doc, "exceeded max recursion depth", 0);
 
+	/* In place, the parser's only end is a NUL. */
+	memset(text + len, 0, JSON_PADDING);
 	choose_allocator(doc, len, &alc);
 	values = yyjson_read_opts(text, len, how, &alc, &err);
 	if (!values && err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)

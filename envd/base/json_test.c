@@ -225,6 +225,19 @@ static void test_json_what_is_not_json_is_refused(void **state)
 	}
 }
 
+/* Parsing in place, yyjson has no end but a NUL: it must not find one of ours further on. */
+static void test_json_bytes_behind_the_text_do_not_complete_it(void **state)
+{
+	char text[] = "{\"a\":\"b\"}";
+	struct json_doc doc;
+	const size_t cut = sizeof text - 1 - JSON_PADDING;
+
+	UNUSED(state);
+	json_init(&doc);
+	assert_int_equal(json_parse(&doc, text, cut, 0), -EINVAL);
+	json_deinit(&doc);
+}
+
 static void test_json_invalid_text_is_refused_or_repaired(void **state)
 {
 	static const struct {
@@ -394,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_json_integers_are_plain_ones),
 		cmocka_unit_test(test_json_doubles_have_an_end),
 		cmocka_unit_test(test_json_what_is_not_json_is_refused),
+		cmocka_unit_test(test_json_bytes_behind_the_text_do_not_complete_it),
 		cmocka_unit_test(test_json_invalid_text_is_refused_or_repaired),
 		cmocka_unit_test(test_json_repair_leaves_valid_text_alone),
 		cmocka_unit_test(test_json_depth_ends_at_the_limit),
