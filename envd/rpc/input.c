@@ -128,6 +128,14 @@ static int decompress(const struct rpc_input *in, struct buf *out, struct err *e
 	}
 }
 
+/* Never NULL, so that an empty one is an address too. */
+static const uint8_t *bytes_of(const struct buf *b)
+{
+	static const uint8_t nothing;
+
+	return b->data ? b->data : &nothing;
+}
+
 static int decode(struct rpc_input *in, const struct buf *data, ProtobufCMessage **out_message,
                   struct err *e)
 {
@@ -136,7 +144,7 @@ static int decode(struct rpc_input *in, const struct buf *data, ProtobufCMessage
 		return err_set(e, ERR_INVALID,
 		               "unmarshal message: zero-length payload is not a valid JSON object");
 	/* An empty frame is the default message in either codec. */
-	if (codec_decode(data->len ? in->form.codec : CODEC_PROTO, in->form.type, data->data,
+	if (codec_decode(data->len ? in->form.codec : CODEC_PROTO, in->form.type, bytes_of(data),
 	                 data->len, &in->arena, out_message, e) < 0)
 		return err_wrap(e, "unmarshal message");
 	return 0;
@@ -187,8 +195,8 @@ static int check_end_json(struct rpc_input *in, bool is_compressed, struct err *
 		data = &plain;
 	}
 	arena_reset(&in->arena);
-	if (codec_decode(CODEC_JSON, &end_json, data->data, data->len, &in->arena, &message, e) <
-	    0) {
+	if (codec_decode(CODEC_JSON, &end_json, bytes_of(data), data->len, &in->arena, &message,
+	                 e) < 0) {
 		err_wrap(e, "unmarshal end stream message");
 		e->kind = ERR_INTERNAL;
 		return -1;
