@@ -25,5 +25,5 @@ void freep(void *p)
 void close_fdp(int *fd)
 {
 	if (*fd >= 0)
-		close(*fd);
+		close(TAKE_FD(*fd));
 }

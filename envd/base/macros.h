@@ -39,4 +39,4 @@
 _Noreturn void assert_fail(const char *cond, const char *file, int line);
 
 void freep(void *p);     /* frees *(void **)p                 */
-void close_fdp(int *fd); /* closes *fd unless it is negative  */
+void close_fdp(int *fd); /* closes *fd unless it is negative, and leaves -1 */

@@ -179,6 +179,7 @@ static void test_fdio_closed_inside_a_read_says_nothing_more(void **state)
 	assert_int_equal(r->n_reads, 1);
 	assert_int_equal(r->n_ends, 0);
 	assert_false(fdio_is_open(&r->io));
+	assert_int_equal(r->io.fd, -1); /* it is somebody else's number from now on */
 	assert_int_equal(fdio_unread(&r->io), 0);
 	fdio_resume(&r->io);
 	reader_free(loop, r);
