@@ -15,8 +15,8 @@
 #include "http/h1_head.h"
 
 enum chunked_state {
-	CHUNKED_SIZE,      /* in the digits */
-	CHUNKED_SPACE,     /* behind them: only an extension may follow */
+	CHUNKED_SIZE,  /* in the digits */
+	CHUNKED_SPACE, /* behind them: only an extension may follow */
 	CHUNKED_EXTENSION,
 	CHUNKED_SIZE_LF,
 	CHUNKED_DATA,
@@ -29,9 +29,9 @@ enum chunked_state {
 
 struct chunked {
 	enum chunked_state state;
-	uint64_t left;    /* bytes of the chunk that are still to come */
+	uint64_t left; /* bytes of the chunk that are still to come */
 	unsigned n_digits;
-	unsigned n_line;  /* bytes of the size line */
+	unsigned n_line; /* bytes of the size line */
 	size_t excess;
 	struct buf trailer; /* with the empty line, when done */
 	struct h1_scan scan;

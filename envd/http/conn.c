@@ -217,7 +217,8 @@ static void conn_queue(struct conn *c, const struct iovec *pieces, size_t n_piec
 		size_t cut = MIN(skip, pieces[i].iov_len);
 
 		skip -= cut;
-		buf_append(&c->out, (const char *)pieces[i].iov_base + cut, pieces[i].iov_len - cut);
+		buf_append(&c->out, (const char *)pieces[i].iov_base + cut,
+		           pieces[i].iov_len - cut);
 	}
 	if (buf_error(&c->out))
 		conn_close(c); /* HTTP_QUEUE_MAX, or no memory: the peer cannot be served */
@@ -484,7 +485,8 @@ struct conn *conn_new(struct server *server, int fd)
 	stream->owner = c;
 	stream->on_ready = conn_on_ready;
 	stream->on_closed = conn_on_closed;
-	state_init(&c->phase, conn_phases, ARRAY_SIZE(conn_phases), CONN_OPEN, "conn", (uint64_t)fd);
+	state_init(&c->phase, conn_phases, ARRAY_SIZE(conn_phases), CONN_OPEN, "conn",
+	           (uint64_t)fd);
 	buf_init(&c->in, HTTP_PENDING_MAX);
 	buf_init(&c->out, HTTP_QUEUE_MAX);
 	c->work.run = conn_on_work;

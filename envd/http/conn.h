@@ -36,9 +36,10 @@ struct conn_protocol {
 	void (*on_eof)(struct conn *c); /* all input has been taken and no more will come */
 	/* Optional: the peer has ended its side, but input still waits for conn_resume. */
 	void (*on_hangup)(struct conn *c);
-	void (*on_drained)(struct conn *c);  /* an output queue that was stuck is empty again */
-	void (*on_timeout)(struct conn *c);  /* the deadline of conn_deadline has passed */
-	void (*on_shutdown)(struct conn *c); /* the server drains: finish what runs, take nothing new */
+	void (*on_drained)(struct conn *c); /* an output queue that was stuck is empty again */
+	void (*on_timeout)(struct conn *c); /* the deadline of conn_deadline has passed */
+	void (*on_shutdown)(
+		struct conn *c); /* the server drains: finish what runs, take nothing new */
 	void (*on_gone)(struct conn *c);
 };
 
@@ -82,7 +83,7 @@ void conn_cork(struct conn *c);
 void conn_uncork(struct conn *c);
 
 size_t conn_kept(const struct conn *c); /* bytes of input that wait for conn_resume */
-void conn_resume(struct conn *c); /* offer kept input again (from the loop) and read on */
+void conn_resume(struct conn *c);       /* offer kept input again (from the loop) and read on */
 
 /* The server drains: on_shutdown of the protocol, or the end if none speaks yet. */
 void conn_shutdown(struct conn *c);

@@ -50,8 +50,7 @@ struct http_field {
 };
 
 /* Of two string literals; good for static tables too. */
-#define HTTP_FIELD(n, v)                                                                           \
-	((struct http_field){ { (n), sizeof(n) - 1 }, { (v), sizeof(v) - 1 } })
+#define HTTP_FIELD(n, v) ((struct http_field){ { (n), sizeof(n) - 1 }, { (v), sizeof(v) - 1 } })
 
 struct http_request {
 	enum http_version version;
@@ -91,9 +90,9 @@ struct exchange {
 	/* Fields for any response of this exchange, set before it starts (CORS, Vary). */
 	struct http_field *extra;
 	size_t n_extra;
-	bool answered;    /* a response has been started */
-	bool stopped;     /* the peer is gone */
-	struct arena memory; /* of the extra fields */
+	bool answered;                         /* a response has been started */
+	bool stopped;                          /* the peer is gone */
+	struct arena memory;                   /* of the extra fields */
 	void (*free_gone)(struct exchange *x); /* see exchange_gone in wire.h */
 };
 

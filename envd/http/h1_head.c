@@ -9,9 +9,9 @@
 /* ---- framing ---- */
 
 static const bool h1_tchars[256] = {
-	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-	['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1,
-	['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
+	['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
+	['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 bool h1_is_token(struct span s)
@@ -140,7 +140,8 @@ static bool h1_name_has_space(const char *lines, const char *end, const char *er
 	return space;
 }
 
-static enum h1_fields_result h1_fields_error(const struct h1_parse *p, const char *lines, size_t len)
+static enum h1_fields_result h1_fields_error(const struct h1_parse *p, const char *lines,
+                                             size_t len)
 {
 	switch (llhttp_get_errno(&p->parser)) {
 	case HPE_INVALID_TRANSFER_ENCODING:
@@ -164,8 +165,8 @@ static void h1_field_tidy(struct http_field *f, char *lines)
 		if (name[i] >= 'A' && name[i] <= 'Z')
 			name[i] = (char)(name[i] + ('a' - 'A'));
 	}
-	while (f->value.len > 0 && (f->value.at[f->value.len - 1] == ' ' ||
-	                            f->value.at[f->value.len - 1] == '\t'))
+	while (f->value.len > 0 &&
+	       (f->value.at[f->value.len - 1] == ' ' || f->value.at[f->value.len - 1] == '\t'))
 		f->value.len--;
 }
 

@@ -241,7 +241,8 @@ static bool h1_check_framing(const struct h1_facts *f, const struct http_request
 	if (f->n_encoding > 0 && (f->n_length > 0 || r->version == HTTP_1_0))
 		return h1_refuse(why, 400, NULL);
 	if (f->n_encoding > 1 || (f->n_encoding == 1 && !f->chunked)) {
-		*why = (struct h1_refusal){ .status = 501, .body = "Unsupported transfer encoding" };
+		*why = (struct h1_refusal){ .status = 501,
+			                    .body = "Unsupported transfer encoding" };
 		return false;
 	}
 	if (f->n_length > 1 || (f->n_length == 1 && f->length < 0))
@@ -303,7 +304,8 @@ static struct h1_exchange *h1_request_alloc(struct server *s, size_t len, size_t
 		return NULL;
 	memset(q, 0, sizeof *q);
 	rest = (char *)(q + 1) + fields_size;
-	exchange_init(&q->x, NULL, is_block ? rest + len : NULL, is_block ? SERVER_BLOCK - size : 0);
+	exchange_init(&q->x, NULL, is_block ? rest + len : NULL,
+	              is_block ? SERVER_BLOCK - size : 0);
 	q->x.request.fields = (struct http_field *)(q + 1);
 	q->server = s;
 	q->is_block = is_block;
@@ -340,7 +342,8 @@ static bool h1_request_parse(struct h1_exchange *q, char *head, size_t len, size
 	case H1_FIELDS_NAME:
 		return h1_refuse(why, 400, "invalid header name");
 	case H1_FIELDS_ENCODING:
-		*why = (struct h1_refusal){ .status = 501, .body = "Unsupported transfer encoding" };
+		*why = (struct h1_refusal){ .status = 501,
+			                    .body = "Unsupported transfer encoding" };
 		return false;
 	default:
 		return h1_refuse(why, 400, NULL);

@@ -24,22 +24,22 @@ struct h1_exchange {
 	bool is_block; /* from server_take_block */
 
 	/* the request */
-	bool keep_alive;       /* the client's wish */
-	bool chunked;          /* its body */
-	bool expects_other;    /* an expectation we do not know: 417 */
-	bool continue_due;     /* the client waits for a 100 */
-	struct span h2c;       /* settings, if it asks for Upgrade: h2c as it should; else at is NULL */
+	bool keep_alive;    /* the client's wish */
+	bool chunked;       /* its body */
+	bool expects_other; /* an expectation we do not know: 417 */
+	bool continue_due;  /* the client waits for a 100 */
+	struct span h2c; /* settings, if it asks for Upgrade: h2c as it should; else at is NULL */
 	struct http_field *trailers;
 	size_t n_trailers;
 
 	/* the response */
-	bool no_body;       /* HEAD, 204, 304 */
-	bool until_close;   /* the end of the connection is the end of the body */
+	bool no_body;     /* HEAD, 204, 304 */
+	bool until_close; /* the end of the connection is the end of the body */
 	bool chunks;
 	bool sends_trailers;
 	bool want_proceed;
-	int64_t left;       /* bytes of a declared length still to send */
-	struct span head;   /* travels with the first send; at is NULL when it is out */
+	int64_t left;     /* bytes of a declared length still to send */
+	struct span head; /* travels with the first send; at is NULL when it is out */
 };
 
 _Static_assert(offsetof(struct h1_exchange, x) == 0, "h1_trailers");

@@ -26,7 +26,9 @@ struct listener_address {
 
 static void listener_set_ipv4(struct listener_address *a, struct in_addr host, uint16_t port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = host };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		                  .sin_port = htons(port),
+		                  .sin_addr = host };
 
 	memcpy(&a->addr, &in, sizeof in);
 	a->len = sizeof in;
@@ -216,7 +218,9 @@ struct listener *listener_open(struct loop *loop, const char *where, const struc
 		return NULL;
 	}
 	l = xcalloc(1, sizeof *l);
-	*l = (struct listener){ .loop = loop, .ops = ops, .owner = owner, .port = listener_port(fd) };
+	*l = (struct listener){
+		.loop = loop, .ops = ops, .owner = owner, .port = listener_port(fd)
+	};
 	l->backoff.on_due = listener_on_backoff;
 	rc = uv_poll_init(&loop->uv, &l->poll, fd);
 	if (rc < 0) {

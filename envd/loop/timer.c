@@ -12,7 +12,7 @@
 
 static uint64_t timers_now(const struct timers *ts)
 {
-	return ts->has_handle ? uv_now(ts->handle.loop) : ts->now_ms;
+	return ts->has_handle && !ts->advancing ? uv_now(ts->handle.loop) : ts->now_ms;
 }
 
 static void timers_put(struct timers *ts, size_t i, struct timer *t)
