@@ -11,28 +11,28 @@ static void test_path_follows_the_common_rules(void **state)
 	static const struct {
 		const char *home, *workdir, *path, *expected;
 	} rows[] = {
-		{ "/home/u", NULL,    "",           "/home/u" },
-		{ "/home/u", "/w",    "",           "/w" },
-		{ "/home/u", "w",     "",           "/home/u/w" },
-		{ "/home/u", "~/w/.", "",           "/home/u/w" },
-		{ "/home/u", "",      "",           "/home/u" },
-		{ "/home/u", "/w",    "x",          "/home/u/x" },
-		{ "/home/u", NULL,    "a/../b",     "/home/u/b" },
-		{ "/home/u", NULL,    "../../../x", "/x" },
-		{ "/home/u", NULL,    "~",          "/home/u" },
-		{ "/home/u", NULL,    "~/",         "/home/u" },
-		{ "/home/u", NULL,    "~/a/../b",   "/home/u/b" },
-		{ "/home/u", NULL,    "~\\a",       "/home/u/\\a" },
-		{ "/home/u", NULL,    "a//b/./c/",  "/home/u/a/b/c" },
-		{ "/home/u", NULL,    "..a/b..",    "/home/u/..a/b.." },
-		{ "/home/u", NULL,    "/a//../b/",  "/a//../b/" },
-		{ "/home/u", NULL,    "/",          "/" },
+		{ "/h/u", NULL,    "",           "/h/u" },
+		{ "/h/u", "/w",    "",           "/w" },
+		{ "/h/u", "w",     "",           "/h/u/w" },
+		{ "/h/u", "~/w/.", "",           "/h/u/w" },
+		{ "/h/u", "",      "",           "/h/u" },
+		{ "/h/u", "/w",    "x",          "/h/u/x" },
+		{ "/h/u", NULL,    "a/../b",     "/h/u/b" },
+		{ "/h/u", NULL,    "../../../x", "/x" },
+		{ "/h/u", NULL,    "~",          "/h/u" },
+		{ "/h/u", NULL,    "~/",         "/h/u" },
+		{ "/h/u", NULL,    "~/a/../b",   "/h/u/b" },
+		{ "/h/u", NULL,    "~\\a",       "/h/u/\\a" },
+		{ "/h/u", NULL,    "a//b/./c/",  "/h/u/a/b/c" },
+		{ "/h/u", NULL,    "..a/b..",    "/h/u/..a/b.." },
+		{ "/h/u", NULL,    "/a//../b/",  "/a//../b/" },
+		{ "/h/u", NULL,    "/",          "/" },
 		{ "",        NULL,    "",           "/" },
 		{ "",        NULL,    "x",          "/x" },
 		{ "h",       NULL,    "~/x",        "/h/x" },
 		{ "h",       NULL,    "x",          "/h/x" },
 		{ "/",       NULL,    "x",          "/x" },
-		{ "/home/u", NULL,    "../..",      "/" },
+		{ "/h/u", NULL,    "../..",      "/" },
 	};
 	/* clang-format on */
 
@@ -50,7 +50,7 @@ static void test_path_follows_the_common_rules(void **state)
 
 static void test_path_of_another_users_home_is_refused(void **state)
 {
-	char name[] = "u", home[] = "/home/u", *path = NULL;
+	char name[] = "u", home[] = "/h/u", *path = NULL;
 	struct user user = { .name = name, .home = home };
 	CLEANUP(err_clear) struct err e = { 0 };
 

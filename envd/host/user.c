@@ -29,7 +29,6 @@ static FILE *db_open(const char *path)
 {
 	CLEANUP(close_fdp) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
-	FILE *f;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return NULL;
@@ -37,10 +36,7 @@ static FILE *db_open(const char *path)
 		errno = EINVAL;
 		return NULL;
 	}
-	f = fdopen(fd, "r");
-	if (f)
-		fd = -1;
-	return f;
+	return fdopen(TAKE_FD(fd), "r"); /* fails only without memory for a FILE */
 }
 
 /* Drops what is left of a line that did not fit. */
