@@ -103,12 +103,18 @@ static void call_credit(struct call *call)
 		exchange_consumed(call->reply.x, credit);
 }
 
-/* Gives the answer, if it can still be given; the conversation is over but for its handler. */
-static void call_end(struct call *call, const ProtobufCMessage *message, struct err *e)
+/* Nothing comes from the peer or the clock any more. */
+static void call_quiet(struct call *call)
 {
 	input_close(&call->input);
 	timer_stop(&call->loop->timers, &call->deadline);
 	timer_stop(&call->loop->timers, &call->keepalive);
+}
+
+/* Gives the answer, if it can still be given; the conversation is over but for its handler. */
+static void call_end(struct call *call, const ProtobufCMessage *message, struct err *e)
+{
+	call_quiet(call);
 	if (call->state.now != CALL_LOST && call->reply.x)
 		reply_finish(&call->reply, message, e);
 	err_clear(e);
@@ -118,13 +124,10 @@ static void call_end(struct call *call, const ProtobufCMessage *message, struct 
 static void call_lose(struct call *call, struct err *e)
 {
 	call->why_lost = e->kind == ERR_NONE ? ERR_CANCELED : e->kind;
-	if (e->kind != ERR_NONE) {
+	if (e->kind == ERR_NONE)
+		call_quiet(call);
+	else
 		call_end(call, NULL, e);
-	} else {
-		input_close(&call->input);
-		timer_stop(&call->loop->timers, &call->deadline);
-		timer_stop(&call->loop->timers, &call->keepalive);
-	}
 	if (call->state.now == CALL_ARRIVING) {
 		state_move(&call->state, CALL_DONE);
 		return;
@@ -133,12 +136,18 @@ static void call_lose(struct call *call, struct err *e)
 	call->facts = FACT_LOST;
 }
 
-/* ARRIVING: exactly one message, then the end. True: something was decided. */
+/* ARRIVING: exactly one message, then the end; a client stream hands those to its handler. True:
+ * something was decided. */
 static bool call_gather(struct call *call)
 {
 	CLEANUP(err_clear) struct err e = { 0 };
 	ProtobufCMessage *message = NULL;
 
+	if (call->method->kind & RPC_CLIENT_STREAM) {
+		state_move(&call->state, CALL_HELD);
+		call->method->handle(call, NULL);
+		return true;
+	}
 	switch (input_next(&call->input, &message, &e)) {
 	case INPUT_FOUND_NOTHING:
 		return false;
@@ -348,6 +357,7 @@ static struct call *call_new(struct loop *loop, struct call_setup *setup)
 			options && options->message_max ? options->message_max : RPC_MESSAGE_MAX,
 		.body_length = setup->is_get ? -1 : setup->x->request.content_length,
 	};
+	static uint64_t n_calls;
 	struct call *call = try_calloc(1, sizeof *call);
 
 	if (!call)
@@ -361,7 +371,8 @@ static struct call *call_new(struct loop *loop, struct call_setup *setup)
 	call->deadline.on_due = call_on_deadline;
 	call->keepalive.on_due = call_on_keepalive;
 	call->later.run = call_on_later;
-	state_init(&call->state, call_rules, ARRAY_SIZE(call_rules), CALL_ARRIVING, "call", 0);
+	state_init(&call->state, call_rules, ARRAY_SIZE(call_rules), CALL_ARRIVING, "call",
+	           ++n_calls);
 	input_init(&call->input, &form, call->first, sizeof call->first);
 	reply_init(&call->reply, TAKE_PTR(setup->x), setup->type->protocol);
 	call->reply.content_type = span_of(setup->type->text);
@@ -376,22 +387,16 @@ static struct call *call_new(struct loop *loop, struct call_setup *setup)
 /* Gives the request to the handler as soon as it can have it. */
 static void call_begin(struct call *call, struct span body)
 {
-	call_enter(call);
 	/* One that has passed on arrival runs out when the handler has been heard: runs_expired. */
 	if (call->timeout_ms > 0)
 		timer_start(&call->loop->timers, &call->deadline, (uint64_t)call->timeout_ms);
 	if (call->reply.is_get) {
 		input_push(&call->input, (const uint8_t *)body.at, body.len);
 		input_end(&call->input, EXCHANGE_BODY_COMPLETE);
-		call_advance(call);
-	} else if (call->method->kind & RPC_CLIENT_STREAM) {
-		state_move(&call->state, CALL_HELD);
-		call->method->handle(call, NULL);
-		call_advance(call);
-	} else {
+	} else if (!(call->method->kind & RPC_CLIENT_STREAM)) {
 		exchange_read(call->reply.x);
 	}
-	call_leave(call);
+	call_advance(call);
 }
 
 void call_start(struct loop *loop, struct call_setup *setup)

@@ -15,15 +15,15 @@
 
 #define ENVELOPE_HEADER 5u
 
-#define ENVELOPE_COMPRESSED  0x01u
-#define ENVELOPE_END_CONNECT 0x02u
+#define ENVELOPE_COMPRESSED        0x01u
+#define ENVELOPE_END_CONNECT       0x02u
 #define ENVELOPE_TRAILERS_GRPC_WEB 0x80u
 
 struct envelope_reader {
 	uint8_t header[ENVELOPE_HEADER];
-	size_t n_header;     /* bytes of it that have arrived */
-	struct buf payload;  /* bytes of the current frame so far */
-	size_t payload_max;  /* a frame that promises more is ERR_LIMIT */
+	size_t n_header;    /* bytes of it that have arrived */
+	struct buf payload; /* bytes of the current frame so far */
+	size_t payload_max; /* a frame that promises more is ERR_LIMIT */
 	bool complete;
 };
 

@@ -36,7 +36,7 @@ struct grpc_status {
 	struct buf details;
 };
 
-static void head(const struct rpc_reply *r, struct field_list *list)
+static void add_own_fields(const struct rpc_reply *r, struct field_list *list)
 {
 	if (r->is_refusal)
 		return;
@@ -201,7 +201,7 @@ static void grpc_finish(struct rpc_reply *r, const ProtobufCMessage *message, st
 /* HTTP/1 wants trailers announced. */
 static void grpc_head(const struct rpc_reply *r, struct field_list *list)
 {
-	head(r, list);
+	add_own_fields(r, list);
 	if (r->x->request.version >= HTTP_2)
 		return;
 	fields_add(list, "Trailer", SPAN("Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin"));
@@ -274,7 +274,7 @@ const struct rpc_protocol grpc_web = {
 	.accept_field = "grpc-accept-encoding",
 	.timeout_field = "grpc-timeout",
 	.parse_timeout = timeout_parse_grpc,
-	.head = head,
+	.head = add_own_fields,
 	.send = reply_send_message,
 	.finish = web_finish,
 };

@@ -43,8 +43,8 @@ struct input_form {
 	const struct rpc_protocol *protocol;
 	const ProtobufCMessageDescriptor *type;
 	enum codec codec;
-	bool gzip;          /* frames may be compressed; a bare body is */
-	size_t message_max; /* bytes, before and after decompression */
+	bool gzip;           /* frames may be compressed; a bare body is */
+	size_t message_max;  /* bytes, before and after decompression */
 	int64_t body_length; /* bytes, -1 unknown */
 };
 
@@ -56,7 +56,7 @@ struct rpc_input {
 	size_t waiting_at;            /* bytes of it that have been taken */
 	const uint8_t *fresh;         /* borrowed between input_push and input_keep */
 	size_t n_fresh;
-	size_t credit; /* bytes taken since input_take_credit */
+	size_t credit;  /* bytes taken since input_take_credit */
 	size_t n_extra; /* bytes after the end frame */
 	bool body_ended;
 	enum exchange_body_end how;
@@ -64,7 +64,8 @@ struct rpc_input {
 };
 
 /* first: memory for small messages, borrowed for the input's life. */
-void input_init(struct rpc_input *in, const struct input_form *form, void *first, size_t first_size);
+void input_init(struct rpc_input *in, const struct input_form *form, void *first,
+                size_t first_size);
 void input_deinit(struct rpc_input *in);
 
 /* Bytes have arrived. They are borrowed until input_keep, which copies what nobody took. */

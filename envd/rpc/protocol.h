@@ -38,7 +38,7 @@ struct field_list;
 
 struct rpc_protocol {
 	const char *name;
-	bool enveloped; /* the request body is frames */
+	bool enveloped;   /* the request body is frames */
 	uint8_t end_flag; /* flag of the frame that ends a request; 0: none may */
 	bool end_is_json; /* and its payload must be */
 	/* Lower-case names of request fields. */
@@ -46,7 +46,8 @@ struct rpc_protocol {
 	const char *accept_field;
 	const char *timeout_field;
 	int (*parse_timeout)(struct span value, int64_t *out_ms, struct err *e);
-	const char *trailer_prefix; /* trailers are header fields with this prefix; NULL: they are not */
+	const char *
+		trailer_prefix; /* trailers are header fields with this prefix; NULL: they are not */
 	void (*head)(const struct rpc_reply *r, struct field_list *list);
 	/* -1: the message cannot be said, nothing was sent. *out_more: as exchange_send. */
 	int (*send)(struct rpc_reply *r, const ProtobufCMessage *message, bool *out_more,

@@ -199,7 +199,7 @@ static bool send_sealed(struct rpc_reply *r, uint8_t flags, struct span frame)
 int reply_send_message(struct rpc_reply *r, const ProtobufCMessage *message, bool *out_more,
                        struct err *e)
 {
-	struct span frame;
+	struct span frame = { 0 };
 
 	if (reply_encode(r, message, ENVELOPE_HEADER, &frame, e) < 0)
 		return -1;
@@ -210,7 +210,7 @@ int reply_send_message(struct rpc_reply *r, const ProtobufCMessage *message, boo
 int reply_send_frame(struct rpc_reply *r, uint8_t flags)
 {
 	CLEANUP(err_clear) struct err e = { 0 };
-	struct span frame;
+	struct span frame = { 0 };
 
 	if (reply_seal(r, ENVELOPE_HEADER, &frame, &e) < 0)
 		return -1;

@@ -14,8 +14,8 @@
  * session  taken, may be NULL: what access control found out about this request; free_session runs
  *          when the call has ended
  */
-void rpc_serve(struct loop *loop, struct exchange **x, const struct rpc_method *method, void *service,
-               void *session, void (*free_session)(void *session));
+void rpc_serve(struct loop *loop, struct exchange **x, const struct rpc_method *method,
+               void *service, void *session, void (*free_session)(void *session));
 
 /*
  * Answers with an RPC error in the shape the request's content type asks for, for refusals that

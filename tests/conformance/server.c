@@ -75,11 +75,27 @@ static int read_all(uint8_t *data, size_t len)
 	return 0;
 }
 
+static int take_request(struct program *p, const uint8_t *data, size_t len, struct arena *arena,
+                        struct err *e)
+{
+	ProtobufCMessage *message = NULL;
+	const MESSAGE(ServerCompatRequest) * request;
+
+	if (codec_decode(CODEC_PROTO, &DESCRIPTOR(server_compat_request), data, len, arena,
+	                 &message, e) < 0 ||
+	    !message)
+		return -1;
+	request = (const void *)message;
+	if (request->use_tls)
+		return err_set(e, ERR_UNIMPLEMENTED, "no TLS");
+	p->options.message_max = request->message_receive_limit;
+	return 0;
+}
+
 static int read_request(struct program *p, struct err *e)
 {
 	uint8_t header[4];
 	struct arena arena;
-	ProtobufCMessage *message;
 	uint8_t *data;
 	size_t len;
 	int rc;
@@ -93,15 +109,7 @@ static int read_request(struct program *p, struct err *e)
 	if (!data || read_all(data, len) < 0)
 		rc = err_set(e, ERR_INVALID, "broken handshake");
 	else
-		rc = codec_decode(CODEC_PROTO, &DESCRIPTOR(server_compat_request), data, len,
-		                  &arena, &message, e);
-	if (rc == 0) {
-		const MESSAGE(ServerCompatRequest) *request = (void *)message;
-
-		p->options.message_max = request->message_receive_limit;
-		if (request->use_tls)
-			rc = err_set(e, ERR_UNIMPLEMENTED, "no TLS");
-	}
+		rc = take_request(p, data, len, &arena, e);
 	arena_deinit(&arena);
 	return rc;
 }
