@@ -156,11 +156,13 @@ static enum h1_fields_result h1_fields_error(const struct h1_parse *p, const cha
 	}
 }
 
-/* Lower case name, value without the spaces behind it. */
-static void h1_field_tidy(struct http_field *f, char *lines)
+/* Lower case name, value without the spaces behind it. llhttp lets an empty name pass. */
+static bool h1_field_tidy(struct http_field *f, char *lines)
 {
 	char *name = lines + (f->name.at - lines);
 
+	if (!h1_is_token(f->name))
+		return false;
 	for (size_t i = 0; i < f->name.len; i++) {
 		if (name[i] >= 'A' && name[i] <= 'Z')
 			name[i] = (char)(name[i] + ('a' - 'A'));
@@ -168,6 +170,7 @@ static void h1_field_tidy(struct http_field *f, char *lines)
 	while (f->value.len > 0 &&
 	       (f->value.at[f->value.len - 1] == ' ' || f->value.at[f->value.len - 1] == '\t'))
 		f->value.len--;
+	return true;
 }
 
 enum h1_fields_result h1_fields_parse(char *lines, size_t len, struct http_field *fields,
@@ -184,8 +187,10 @@ enum h1_fields_result h1_fields_parse(char *lines, size_t len, struct http_field
 		return h1_fields_error(&p, lines, len);
 	if (!p.complete || p.n != n_max)
 		return H1_FIELDS_BROKEN;
-	for (size_t i = 0; i < p.n; i++)
-		h1_field_tidy(&fields[i], lines);
+	for (size_t i = 0; i < p.n; i++) {
+		if (!h1_field_tidy(&fields[i], lines))
+			return H1_FIELDS_BROKEN;
+	}
 	*out_n = p.n;
 	return H1_FIELDS_OK;
 }

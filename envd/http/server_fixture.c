@@ -93,13 +93,14 @@ static void fixture_on_request(void *ctx, struct exchange *x)
 	struct span path = x->request.path;
 	struct held *h;
 
-	f->n_requests++;
 	fixture_note(f, &x->request);
+	if (f->n_requests++ == 0)
+		memcpy(f->first, f->last, sizeof f->first);
 	if (span_equal(path, "/hello")) {
 		exchange_answer(&x, 200, NULL, 0, SPAN("hello"));
 		return;
 	}
-	if (span_equal(path, "/404") || path.at[0] != '/') {
+	if (span_equal(path, "/404") || path.len == 1 || path.at[0] != '/') {
 		exchange_answer(&x, 404, NULL, 0, SPAN(""));
 		return;
 	}

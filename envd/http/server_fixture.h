@@ -8,7 +8,8 @@
  *   /greedy   reads the body and never says that it has consumed any
  *   /hold     only takes the exchange
  *   /begin    takes it and begins a chunked response
- *   others    404 without a body
+ *   /404, /, those that are no paths    404 without a body
+ *   others    as /read
  */
 #pragma once
 
@@ -37,7 +38,8 @@ struct server_fixture {
 	struct held held[FIXTURE_HELD_MAX];
 	unsigned n_held;
 	unsigned n_requests;
-	char last[512]; /* the last request: "GET /path?query host=h fields=2" */
+	char first[512]; /* the first request since n_requests was 0 ... */
+	char last[512];  /* ... and the last: "GET /path?query host=h fields=2" */
 	bool closed;
 };
 
