@@ -114,7 +114,7 @@ struct launch {
 	struct job job;
 	struct process_service *service;
 	struct call *call;
-	struct spec *spec;
+	struct spec *spec = NULL;
 	struct err e;
 	int rc;
 };
@@ -248,7 +248,7 @@ static void start_handle(struct call *call, const ProtobufCMessage *message)
 	const Process__StartRequest *rq = (const Process__StartRequest *)message;
 	struct process_service *service = call_service(call);
 	struct launch *launch;
-	struct spec *spec;
+	struct spec *spec = NULL;
 	struct err e = { 0 };
 
 	if (spec_of_request(call, rq, &spec, &e) < 0) {
@@ -390,7 +390,7 @@ static int signal_of(const Process__SendSignalRequest *rq, int *out_signum,
 static int signal_send(struct process_service *service, const Process__SendSignalRequest *rq,
                        struct err *e)
 {
-	struct selector selector;
+	struct selector selector = { 0 };
 	enum process_scope scope = PROCESS_LEADER;
 	struct process *p;
 	int signum = 0;
