@@ -114,7 +114,7 @@ struct launch {
 	struct job job;
 	struct process_service *service;
 	struct call *call;
-	struct spec *spec = NULL;
+	struct spec *spec;
 	struct err e;
 	int rc;
 };
