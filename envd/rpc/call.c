@@ -384,6 +384,16 @@ static struct call *call_new(struct loop *loop, struct call_setup *setup)
 	return call;
 }
 
+/* What the head says is enough to refuse. */
+static int call_check_head(const struct call *call, struct err *e)
+{
+	const struct rpc_method *method = call->method;
+
+	if (call->timeout_ms == 0 && (!method->runs_expired || (method->kind & RPC_CLIENT_STREAM)))
+		return err_set(e, ERR_DEADLINE, "context deadline exceeded");
+	return input_check_length(&call->input, e);
+}
+
 /* Gives the request to the handler as soon as it can have it. */
 static void call_begin(struct call *call, struct span body)
 {
@@ -411,9 +421,7 @@ void call_start(struct loop *loop, struct call_setup *setup)
 		rpc_refuse(&setup->x, &e);
 		return;
 	}
-	if (call->timeout_ms == 0 &&
-	    (!call->method->runs_expired || (call->method->kind & RPC_CLIENT_STREAM))) {
-		(void)!err_set(&e, ERR_DEADLINE, "context deadline exceeded");
+	if (call_check_head(call, &e) < 0) {
 		call_enter(call);
 		call_lose(call, &e);
 		call_leave(call);

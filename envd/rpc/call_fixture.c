@@ -73,6 +73,7 @@ static void echo_handle(struct call *call, const ProtobufCMessage *message)
 }
 
 static const struct rpc_options small = { .message_max = 16 };
+static const struct rpc_options medium = { .message_max = 4096 };
 static const struct rpc_options over_http1 = { .bidi_over_http1 = true };
 
 #define ECHO_METHOD(k)                                                                             \
@@ -85,6 +86,7 @@ const struct rpc_method echo_server = { ECHO_METHOD(RPC_SERVER_STREAM) };
 const struct rpc_method echo_client = { ECHO_METHOD(RPC_CLIENT_STREAM) };
 const struct rpc_method echo_bidi = { ECHO_METHOD(RPC_BIDI_STREAM), .options = &over_http1 };
 const struct rpc_method echo_small = { ECHO_METHOD(RPC_UNARY), .options = &small };
+const struct rpc_method echo_medium = { ECHO_METHOD(RPC_UNARY), .options = &medium };
 
 void domain_init(struct domain *d, struct loop *loop)
 {

@@ -30,7 +30,8 @@ extern const struct rpc_method echo_get;
 extern const struct rpc_method echo_server;
 extern const struct rpc_method echo_client;
 extern const struct rpc_method echo_bidi;
-extern const struct rpc_method echo_small; /* unary, messages of at most 16 bytes */
+extern const struct rpc_method echo_small;  /* unary, messages of at most 16 bytes */
+extern const struct rpc_method echo_medium; /* the same of at most 4096 bytes */
 
 void domain_init(struct domain *d, struct loop *loop);
 void domain_deinit(struct domain *d);

@@ -3,9 +3,11 @@
  */
 #include "rpc/call.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "http/coding.h"
 #include "rpc/call_fixture.h"
 #include "rpc/envelope.h"
 #include "tests/support/loop_fixture.h"
@@ -170,6 +172,21 @@ static void test_call_unary_too_large_message_is_refused_at_once(void **state)
 	scene_end(&s);
 }
 
+static void test_call_unary_too_large_by_its_length_is_not_read(void **state)
+{
+	struct scene s;
+
+	domain_init(&s.d, loop_fixture_loop(state));
+	s.f = fake_new(HTTP_1_1, "POST", UNARY_JSON);
+	fake_length(s.f, 17);
+	domain_serve(&s.d, s.f, &echo_small);
+	assert_false(s.f->is_reading);
+	assert_string_equal(fake_text(&s.f->body),
+	                    "{\"code\":\"resource_exhausted\",\"message\":"
+	                    "\"message size 17 is larger than configured max 16\"}");
+	scene_end(&s);
+}
+
 static void test_call_unary_message_of_exactly_the_limit_is_taken(void **state)
 {
 	struct scene s;
@@ -192,6 +209,25 @@ static void test_call_unary_empty_gzip_body_is_an_empty_body(void **state)
 	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
 	assert_log(&s, "handle() ");
 	assert_true(fake_has(&s.f->head, "Content-Encoding: gzip"));
+	scene_end(&s);
+}
+
+static void test_call_unary_gzip_bomb_ends_at_the_limit(void **state)
+{
+	CLEANUP(buf_deinit) struct buf bomb = { 0 };
+	struct scene s;
+	char *spaces = xcalloc(1, 1u << 20);
+
+	buf_init(&bomb, 1u << 20);
+	assert_int_equal(gzip_compress(&bomb, spaces, 1u << 20), 0);
+	free(spaces);
+	scene_begin(&s, state, &echo_medium, UNARY_JSON "content-encoding: gzip\n");
+	fake_push(s.f, bomb.data, bomb.len);
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
+	assert_int_equal(s.f->status, 429);
+	assert_string_equal(fake_text(&s.f->body),
+	                    "{\"code\":\"resource_exhausted\",\"message\":"
+	                    "\"message is larger than configured max 4096\"}");
 	scene_end(&s);
 }
 
@@ -652,8 +688,10 @@ int main(void)
 		TEST(test_call_unary_error_without_text_has_no_message),
 		TEST(test_call_unary_broken_body_is_refused),
 		TEST(test_call_unary_too_large_message_is_refused_at_once),
+		TEST(test_call_unary_too_large_by_its_length_is_not_read),
 		TEST(test_call_unary_message_of_exactly_the_limit_is_taken),
 		TEST(test_call_unary_empty_gzip_body_is_an_empty_body),
+		TEST(test_call_unary_gzip_bomb_ends_at_the_limit),
 		TEST(test_call_cancelled_before_answer_frees_once),
 		TEST(test_call_cancelled_while_arriving_is_unknown_to_the_handler),
 		TEST(test_call_server_stream_sends_envelopes_and_end),

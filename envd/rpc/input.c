@@ -299,6 +299,14 @@ static int too_large(const struct rpc_input *in, struct err *e)
 	               (long long)in->form.body_length, in->form.message_max);
 }
 
+int input_check_length(const struct rpc_input *in, struct err *e)
+{
+	if (in->form.protocol->enveloped || in->form.body_length <= 0 ||
+	    (uint64_t)in->form.body_length <= in->form.message_max)
+		return 0;
+	return too_large(in, e);
+}
+
 /* The whole body is one message. */
 static enum input_found next_body(struct rpc_input *in, ProtobufCMessage **out_message,
                                   struct err *e)
@@ -308,10 +316,6 @@ static enum input_found next_body(struct rpc_input *in, ProtobufCMessage **out_m
 	size_t len;
 	int rc;
 
-	if (in->form.body_length > 0 && (uint64_t)in->form.body_length > in->form.message_max) {
-		(void)!too_large(in, e);
-		return INPUT_FOUND_ERROR;
-	}
 	while ((len = peek(in, &data)) > 0) {
 		if (body->len == 0 && in->form.body_length > 0)
 			(void)!buf_reserve(body,

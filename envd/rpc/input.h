@@ -68,6 +68,9 @@ void input_init(struct rpc_input *in, const struct input_form *form, void *first
                 size_t first_size);
 void input_deinit(struct rpc_input *in);
 
+/* -1 with e: a body of the promised length is more than a message may be. */
+int input_check_length(const struct rpc_input *in, struct err *e);
+
 /* Bytes have arrived. They are borrowed until input_keep, which copies what nobody took. */
 void input_push(struct rpc_input *in, const uint8_t *data, size_t len);
 void input_keep(struct rpc_input *in);
