@@ -1,4 +1,4 @@
-"""A sandbox as `make run` starts it, for as long as a `with` block; and where the test tools are."""
+"""A sandbox as `make run` starts it, for as long as a `with` block."""
 import json
 import os
 import pathlib
@@ -10,13 +10,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "tools/run/sandbox"
 BINARY = os.environ.get("ENVD_BINARY", str(ROOT / "build/dist/envd"))
 END_SECONDS_MAX = 20
-
-
-def testdeps():
-    """The variables of tools/testdeps/paths."""
-    script = '. "$0" && exec env -0'
-    out = subprocess.run(["bash", "-c", script, ROOT / "tools/testdeps/paths"], check=True, capture_output=True)
-    return dict(entry.split("=", 1) for entry in out.stdout.decode().split("\0") if entry)
 
 
 def free_port():
