@@ -10,8 +10,9 @@
 #include "rpc/protocol.h"
 #include "rpc/status.h"
 
-/* Bytes that the encode buffers keep between messages: a chunk of process output as JSON fits. */
-#define REPLY_BUF_KEEP (192u * 1024u)
+/* Bytes that the encode buffers keep between messages: 64 KiB of process output as JSON fits, and
+ * buffers double. */
+#define REPLY_BUF_KEEP (128u * 1024u)
 
 /* There is one loop thread; see reply_buf. */
 static struct buf plain_buf;

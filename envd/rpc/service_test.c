@@ -147,6 +147,18 @@ static void test_service_get_takes_its_message_from_the_query(void **state)
 	check_get(state, "encoding=proto&message=%zz", 400, "");
 }
 
+static void test_service_get_with_a_body_is_415(void **state)
+{
+	struct scene s;
+
+	scene_begin(&s, state, HTTP_1_1, "GET", "");
+	fake_query(s.f, "encoding=proto&message=");
+	fake_length(s.f, 3);
+	domain_serve(&s.d, s.f, &echo_get);
+	assert_int_equal(s.f->status, 415);
+	scene_end(&s);
+}
+
 /* --- gRPC --------------------------------------------------------------------------------------- */
 
 static void test_service_grpc_ends_with_trailers(void **state)
@@ -296,6 +308,7 @@ int main(void)
 		TEST(test_service_bidi_over_http1_is_505),
 		TEST(test_service_bad_heads_are_refused_before_the_body),
 		TEST(test_service_get_takes_its_message_from_the_query),
+		TEST(test_service_get_with_a_body_is_415),
 		TEST(test_service_grpc_ends_with_trailers),
 		TEST(test_service_grpc_error_alone_is_trailers_only),
 		TEST(test_service_grpc_over_http1_has_announced_trailers),
