@@ -175,7 +175,7 @@ static const struct content_type *find_type(struct exchange **x, const struct rp
 	bool may_bidi = method->options && method->options->bidi_over_http1;
 
 	if (method->kind == RPC_BIDI_STREAM && request->version < HTTP_2 && !may_bidi) {
-		answer_empty(x, 505, "Connection", SPAN("close"));
+		answer_empty(x, 505, NULL, (struct span){ 0 });
 		return NULL;
 	}
 	if (is_get(*x) && may_get) {
