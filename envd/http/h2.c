@@ -124,7 +124,7 @@ static void h2_set_deadline(struct h2 *h)
 		waits = H2_WAITS_REQUEST;
 
 	if ((int)h->deadline == waits &&
-	    (waits != H2_WAITS_INPUT || h->deadline_of == h->guard.n_begun))
+	    (waits != H2_WAITS_INPUT || !h->settled || h->deadline_of == h->guard.n_begun))
 		return;
 	h->deadline = waits;
 	h->deadline_of = h->guard.n_begun;
@@ -248,9 +248,14 @@ static size_t h2_on_input(struct conn *c, const uint8_t *data, size_t len)
 	size_t taken = 0, n;
 
 	conn_cork(c);
+	h->n_handed_over = 0;
 	while (taken < len && !h->failed && !h->ended) {
 		if (!h2_has_room(h)) {
 			h->input_paused = true;
+			break;
+		}
+		if (h->n_handed_over >= H2_REQUESTS_PER_TURN) {
+			conn_resume(c);
 			break;
 		}
 		n = MIN(len - taken, H2_INPUT_SLICE);

@@ -189,7 +189,7 @@ static void test_too_many_header_fields_are_431(void **state)
 }
 
 /* One byte a field: each names the same 4 kB of the dynamic table. */
-static void test_hpack_bomb_is_431_and_costs_one_limit(void **state)
+static void test_hpack_bomb_is_reset_and_costs_one_limit(void **state)
 {
 	struct h2_peer *p = peer_of(state);
 	uint8_t block[16384] = { 0x82, 0x86, 0x84, 0x01, 1, 'h', 0x40, 1, 'b', 0x7f };
@@ -206,9 +206,16 @@ static void test_hpack_bomb_is_431_and_costs_one_limit(void **state)
 	           sizeof block);
 	peer_run(p);
 	assert_int_equal(p->n_handlers, 0);
-	assert_int_equal(p->n_frames[NGHTTP2_HEADERS], 1);
-	assert_int_equal(p->n_frames[NGHTTP2_DATA], 1); /* the text of the 431 */
+	assert_int_equal(p->n_frames[NGHTTP2_HEADERS], 0);
+	assert_int_equal(p->n_frames[NGHTTP2_RST_STREAM], 1);
+	assert_int_equal(p->rst_code, NGHTTP2_ENHANCE_YOUR_CALM);
 	assert_false(p->goaway);
+	/* The table is still the client's: its entry can be named by the next request. */
+	peer_frame(p, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 3,
+	           "\x82\x86\x84\1\1h\xbe", 7);
+	peer_run(p);
+	assert_int_equal(p->n_handlers, 1);
+	assert_int_equal(p->handlers[0].n_fields, 1);
 }
 
 static void test_many_large_header_blocks_are_charged_to_the_server(void **state)
@@ -361,7 +368,7 @@ int main(void)
 		TEST(test_more_streams_than_allowed_are_refused),
 		TEST(test_header_block_beyond_the_limit_is_431),
 		TEST(test_too_many_header_fields_are_431),
-		TEST(test_hpack_bomb_is_431_and_costs_one_limit),
+		TEST(test_hpack_bomb_is_reset_and_costs_one_limit),
 		TEST(test_many_large_header_blocks_are_charged_to_the_server),
 		TEST(test_too_large_trailers_reset_the_stream),
 		TEST(test_every_byte_of_a_conversation_may_be_wrong),

@@ -50,10 +50,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 	UNUSED(data);
 	if (!s)
 		return 0;
-	if (s->request.now == H2_REQUEST_HEAD)
-		h2_request_add(s, n, v);
-	else
+	if (s->request.now != H2_REQUEST_HEAD) {
 		h2_request_add_trailer(s, n, v);
+	} else if (!h2_request_add(s, n, v)) {
+		h2_stream_reset(s, NGHTTP2_ENHANCE_YOUR_CALM);
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	}
 	return 0;
 }
 

@@ -19,6 +19,12 @@
 /* Then they are charged to the server in steps of so many. */
 #define H2_HEAD_STEP 16384u
 
+/*
+ * Bytes of a header list up to which a refusal is still worded (431). Beyond it is a bomb, of which
+ * nghttp2 would check each expanded byte: the stream is reset and the rest only decoded.
+ */
+#define H2_HEADER_GIVE_UP (2u * HTTP_HEADER_MAX)
+
 #define H2_FIELDS_FIRST 16u /* fields of the first allocation; usual requests have fewer */
 
 static bool request_charge(struct h2_stream *s)
@@ -98,18 +104,21 @@ static bool request_set_pseudo(struct h2_stream *s, struct span name, struct spa
 	return !pseudo || pseudo->at;
 }
 
-void h2_request_add(struct h2_stream *s, struct span name, struct span value)
+bool h2_request_add(struct h2_stream *s, struct span name, struct span value)
 {
 	bool fits;
 
-	if (s->refusal)
-		return;
+	if (s->refusal) {
+		s->fields.bytes += name.len + value.len + H2_FIELD_OVERHEAD;
+		return s->fields.bytes <= H2_HEADER_GIVE_UP;
+	}
 	if (name.len > 0 && name.at[0] == ':')
 		fits = request_set_pseudo(s, name, value);
 	else
 		fits = request_append(s, &s->fields, HTTP_HEADER_MAX, name, value);
 	if (!fits)
 		s->refusal = 431;
+	return true;
 }
 
 void h2_request_add_trailer(struct h2_stream *s, struct span name, struct span value)
@@ -193,6 +202,7 @@ void h2_request_complete(struct h2_stream *s, bool has_body)
 	}
 	request_set_length(s);
 	request_set_expectation(s);
+	s->h2->n_handed_over++;
 	if (s->refusal)
 		request_refuse(s);
 	else

@@ -57,7 +57,13 @@
 #define H2_OUTPUT_HIGH 65536u
 
 /* Bytes given to nghttp2 before its answers are collected, so that those stay few. */
-#define H2_INPUT_SLICE 8192u
+#define H2_INPUT_SLICE 4096u
+
+/*
+ * Requests handed over in one turn of the loop; then others have their turn. With a slice of the
+ * smallest requests on top of it that is some milliseconds of work.
+ */
+#define H2_REQUESTS_PER_TURN 64u
 
 /* Acknowledgements waiting to be sent; with the slice above a peer that reads never gets there. */
 #define H2_ACKS_MAX 2000u
@@ -74,6 +80,7 @@ struct h2 {
 	struct list streams; /* that nghttp2 has open                              */
 	struct list ready;   /* those with something to tell their owner           */
 	size_t n_streams;
+	unsigned n_handed_over;     /* requests in this turn                             */
 	size_t held_bytes;          /* request bodies received, not yet consumed          */
 	size_t owed_bytes;          /* of those: not yet returned to the connection window */
 	size_t queued_bytes;        /* response bodies not yet framed                     */
@@ -168,7 +175,7 @@ void h2_stream_reset(struct h2_stream *s, uint32_t error_code);
 void h2_stream_watch(struct h2_stream *s); /* starts or stops the stall timer */
 
 /* h2_request.c */
-void h2_request_add(struct h2_stream *s, struct span name, struct span value);
+bool h2_request_add(struct h2_stream *s, struct span name, struct span value); /* false: no more */
 void h2_request_add_trailer(struct h2_stream *s, struct span name, struct span value);
 void h2_request_complete(struct h2_stream *s, bool has_body); /* hands it to the server */
 bool h2_request_copy(struct h2_stream *s, const struct http_request *request);
