@@ -144,7 +144,8 @@ static int child_search(const struct spec *spec)
 		child_exec(spec, spec->path_room);
 		if (!is_absent(errno))
 			return errno;
-		is_denied = is_denied || errno == EACCES;
+		/* A directory that may not be searched does not make a missing command exist. */
+		is_denied = is_denied || (errno == EACCES && access(spec->path_room, F_OK) == 0);
 		if (dir[len] == '\0')
 			return is_denied ? EACCES : ENOENT;
 		dir += len + 1;

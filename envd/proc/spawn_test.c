@@ -156,6 +156,26 @@ static void test_spawn_missing_command_is_status_127_with_a_line(void **state)
 	            "exec: /etc/passwd/x: not found\n");
 }
 
+static void test_spawn_directory_of_path_that_is_closed_hides_what_is_in_it(void **state)
+{
+	struct process_fixture *f = *state;
+	char *closed = temp_dir_path(f->dir, "closed");
+	char *file, path[600];
+	struct environ_pair env = { "PATH", path };
+	struct client_options options = {
+		.cmd = "tool", .envs = &env, .n_envs = 1, .user = "other", .cwd = "/"
+	};
+
+	skip_unless_root();
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	assert_int_equal(mkdir(closed, 0700), 0);
+	file = temp_dir_file(closed, "tool", "", 0755);
+	(void)snprintf(path, sizeof path, "%s:/bin", closed);
+	expect_exit(f, &options, 127, "exec: tool: not found\n");
+	free(file);
+	free(closed);
+}
+
 static void test_spawn_command_that_is_not_executable_is_status_126(void **state)
 {
 	struct process_fixture *f = *state;
@@ -381,6 +401,7 @@ int main(void)
 		TEST(test_spawn_child_has_oom_score_and_nice_of_its_own),
 		TEST(test_spawn_child_has_the_identity_and_groups_of_its_user),
 		TEST(test_spawn_missing_command_is_status_127_with_a_line),
+		TEST(test_spawn_directory_of_path_that_is_closed_hides_what_is_in_it),
 		TEST(test_spawn_command_that_is_not_executable_is_status_126),
 		TEST(test_spawn_name_too_long_for_any_directory_is_status_126),
 		TEST(test_spawn_script_without_interpreter_runs_in_the_shell),

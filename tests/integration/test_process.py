@@ -195,9 +195,12 @@ class OutputTest(ProcessTest):
     def test_slow_reader_holds_the_process_and_loses_nothing(self):
         stream, pid = self.started(sh("head -c 20000000 /dev/zero; echo end"))
         before = self.envd.rss_kib()
-        wait_for(lambda: pathlib.Path(f"/proc/{pid}/wchan").read_text() is not None, "the process")
-        time.sleep(0.3)  # nothing to wait for: the point is that nothing happens
-        self.assertTrue(alive(pid))
+
+        def is_held():
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            return children and "pipe_write" in pathlib.Path(f"/proc/{children[0]}/wchan").read_text()
+
+        wait_for(is_held, "the process to be held by its pipe")
         self.assertLess(self.envd.rss_kib() - before, 4096)
         run = Run(stream)
         self.assertEqual(len(run.out), 20000004)
