@@ -328,7 +328,9 @@ static void conn_keep(struct conn *c, const uint8_t *data, size_t len)
 
 static void conn_offer_kept(struct conn *c)
 {
-	size_t taken = conn_offer(c, c->in.data + c->in_at, conn_kept(c));
+	static const uint8_t nothing;
+	const uint8_t *data = conn_kept(c) > 0 ? c->in.data + c->in_at : &nothing;
+	size_t taken = conn_offer(c, data, conn_kept(c));
 
 	if (conn_is_closing(c))
 		return;
