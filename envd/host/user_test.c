@@ -204,7 +204,8 @@ static void test_user_line_that_is_too_long_is_skipped(void **state)
 	size_t len = (size_t)sprintf(text, "user:x:1:1:");
 
 	memset(text + len, 'g', 2 * USER_LINE_MAX);
-	strcpy(text + len + 2 * USER_LINE_MAX, ":/long:/bin/sh\nuser:x:2:2::/fits:/bin/sh\n");
+	(void)snprintf(text + len + 2 * USER_LINE_MAX, USER_LINE_MAX / 2,
+	               ":/long:/bin/sh\nuser:x:2:2::/fits:/bin/sh\n");
 	fixture_write(f, text, group);
 	assert_int_equal(user_find(&f->db, "user", &user, &e), 0);
 	assert_string_equal(user.home, "/fits");
