@@ -226,18 +226,6 @@ static void test_json_what_is_not_json_is_refused(void **state)
 }
 
 /* Parsing in place, yyjson has no end but a NUL: it must not find one of ours further on. */
-static void test_json_bytes_behind_the_text_do_not_complete_it(void **state)
-{
-	char text[] = "{\"a\":\"b\"}";
-	struct json_doc doc;
-	const size_t cut = sizeof text - 1 - JSON_PADDING;
-
-	UNUSED(state);
-	json_init(&doc);
-	assert_int_equal(json_parse(&doc, text, cut, 0), -EINVAL);
-	json_deinit(&doc);
-}
-
 static void test_json_invalid_text_is_refused_or_repaired(void **state)
 {
 	static const struct {
@@ -357,6 +345,29 @@ static void test_json_small_text_allocates_nothing(void **state)
 	free(text);
 }
 
+/* What lies behind the text, be it the end that is missing, is not read. */
+static void test_json_ends_where_its_length_says(void **state)
+{
+	static const char *const cut[] = { "[1", "{\"a\":1", "\"a", "[[", "[\"a\",", "tru" };
+	static const char behind[] = "]}\"e0 ,";
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(cut); i++) {
+		for (size_t n = 0; n < sizeof behind - 1; n++) {
+			const size_t len = strlen(cut[i]);
+			struct json_doc doc;
+			char text[32];
+
+			memset(text, behind[n], sizeof text);
+			memcpy(text, cut[i], len);
+			json_init(&doc);
+			assert_int_equal(json_parse(&doc, text, len, 0), -EINVAL);
+			json_deinit(&doc);
+			assert_int_equal(text[len + JSON_PADDING], behind[n]);
+		}
+	}
+}
+
 static void test_json_every_allocation_failure_is_reported(void **state)
 {
 	char *zeros = repeat(",0,1,2,\"\xFF\"", 2000, "]");
@@ -407,12 +418,12 @@ int main(void)
 		cmocka_unit_test(test_json_integers_are_plain_ones),
 		cmocka_unit_test(test_json_doubles_have_an_end),
 		cmocka_unit_test(test_json_what_is_not_json_is_refused),
-		cmocka_unit_test(test_json_bytes_behind_the_text_do_not_complete_it),
 		cmocka_unit_test(test_json_invalid_text_is_refused_or_repaired),
 		cmocka_unit_test(test_json_repair_leaves_valid_text_alone),
 		cmocka_unit_test(test_json_depth_ends_at_the_limit),
 		cmocka_unit_test(test_json_values_end_at_the_memory_limit),
 		cmocka_unit_test(test_json_small_text_allocates_nothing),
+		cmocka_unit_test(test_json_ends_where_its_length_says),
 		cmocka_unit_test(test_json_every_allocation_failure_is_reported),
 		cmocka_unit_test(test_json_mutated_and_truncated_text_is_safe),
 	};

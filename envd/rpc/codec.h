@@ -5,13 +5,19 @@
  * Decoding puts the message into an arena, whose limit is the limit on what a small input can
  * blow up to. Strict as wire.md 5.5: invalid UTF-8, duplicate keys, conflicting oneof members,
  * wrong types and nesting beyond CODEC_DEPTH_MAX are ERR_INVALID; unknown fields are skipped. A
- * string with a NUL byte is refused, because protobuf-c's strings end at one.
+ * string with a NUL byte is refused, because protobuf-c's strings end at one. The input is read
+ * only and may go away afterwards: JSON is copied into the arena once and parsed there, its
+ * strings and bytes stay in that copy.
  *
  * Encoding appends to a buf; bytes fields of JSON are base64 straight into it. Strings that are
  * not UTF-8 are repaired with U+FFFD in both codings.
  *
  * Maps are repeated entry messages (protobuf-c knows no maps); an entry is recognised by its
- * descriptor. `optional` is a oneof of one member (dependencies.md 0.1).
+ * descriptor. A decoded map has each key once: JSON that repeats one is refused, in protobuf the
+ * last entry counts. `optional` is a oneof of one member (dependencies.md 0.1).
+ *
+ * protobuf-c's own ways when encoding: a oneof's string that points to protobuf_c_empty_string is
+ * left out in protobuf (any other "" is written), and -0 is taken for the default 0.
  */
 #pragma once
 
@@ -24,8 +30,10 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define CODEC_DEPTH_MAX 10000u /* nesting in JSON, as protojson's */
-#define CODEC_PROTO_DEPTH_MAX 100u /* nesting in protobuf: unpacking recurses */
+#define CODEC_DEPTH_MAX 10000u /* nesting of JSON that is skipped, as protojson's */
+/* Messages in messages, in both codings and directions, map entries included: these recurse. None of
+ * envd's own nests deeper than five; 100 is what other implementations take at the least. */
+#define CODEC_PROTO_DEPTH_MAX 100u
 
 /* Bytes a decoded message may take: the largest accepted body as bytes field, and room. */
 #define CODEC_MESSAGE_MEMORY_MAX (160u * 1024u * 1024u)
@@ -38,10 +46,13 @@ struct codec_types {
 	size_t n;
 };
 
-/* Sets the table for Any; once at start. */
+/* Sets the table for Any, borrowed; once at start. Well-known types are not in it by themselves. */
 void codec_set_types(const struct codec_types *types);
 
-/* errors: ERR_INVALID with the cause; ERR_LIMIT when the arena is full. */
+/*
+ * errors: ERR_INVALID with the cause, beginning as the reference's does after "unmarshal message: ";
+ * ERR_LIMIT when the arena is full or JSON has more values than base/json.h takes.
+ */
 int codec_decode(enum codec codec, const ProtobufCMessageDescriptor *type, const uint8_t *data,
                  size_t len, struct arena *arena, ProtobufCMessage **out_message, struct err *e);
 

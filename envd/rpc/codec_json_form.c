@@ -82,9 +82,9 @@ static int read_any(struct json_reader *r, ProtobufCMessage *any, const struct j
 		return -1;
 	if (!url)
 		return 0; /* all fields are unknown ones */
-	if (json_type(url) != JSON_STRING || json_string(url).len == 0)
-		return err_set(r->e, ERR_INVALID, "proto: \"@type\" is no type URL");
 	text = json_string(url);
+	if (text.len == 0 || memchr(text.at, '\0', text.len))
+		return err_set(r->e, ERR_INVALID, "proto: \"@type\" is no type URL");
 	type = codec_find_type(text);
 	if (!type)
 		return err_set(r->e, ERR_INVALID, "proto: unable to resolve \"%.*s\"",

@@ -169,14 +169,23 @@ static int read_field(struct json_reader *r, ProtobufCMessage *message,
 	return json_read_value(r, field, value, codec_slot(message, field));
 }
 
+/* Both names begin alike, so that most fields are passed over at the first letter. */
+static bool has_name(const ProtobufCFieldDescriptor *field, struct span name)
+{
+	const char first = name.len > 0 ? name.at[0] : '\0';
+
+	if (field->name[0] != first && field->name[0] != '_')
+		return false;
+	return text_equal_camel(name, field->name) || span_equal(name, field->name);
+}
+
 /* The index of the field, or n_fields. */
 static unsigned find_field(const ProtobufCMessageDescriptor *type, struct span name)
 {
 	unsigned i;
 
 	for (i = 0; i < type->n_fields; i++) {
-		if (text_equal_camel(name, type->fields[i].name) ||
-		    span_equal(name, type->fields[i].name))
+		if (has_name(&type->fields[i], name))
 			break;
 	}
 	return i;

@@ -33,7 +33,8 @@ struct proto_tag {
 
 static int refuse_wire(struct proto_reader *r, const char *why)
 {
-	return err_set(r->e, ERR_INVALID, "proto: cannot parse invalid wire-format data: %s", why);
+	(void)err_set(r->e, ERR_INVALID, "proto: cannot parse invalid wire-format data: %s", why);
+	return -1;
 }
 
 static int take_varint(struct proto_reader *r, struct proto_input *in, uint64_t *out_value)

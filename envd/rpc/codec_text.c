@@ -1,6 +1,7 @@
 #include "rpc/codec_text.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,7 +117,7 @@ static int read_whole(struct span s, bool *out_negative, uint64_t *out_value)
 {
 	char digits[DIGITS_MAX];
 	struct number n;
-	size_t len;
+	size_t len = 0;
 	int rc;
 
 	rc = split_number(s, &n);
@@ -195,13 +196,16 @@ void text_append_i64(struct buf *out, int64_t value)
 
 /*
  * As "%e". Every decimal of up to 15 digits (of a float: 6) survives the way to binary and back, so
- * this precision gives the shortest if it gives the number at all.
+ * this precision gives the shortest if it gives the number at all. Not so for subnormal numbers.
  */
 static void print_shortest(char *text, double value, bool single)
 {
-	for (int precision = single ? 6 : 15;; precision++) {
-		(void)snprintf(text, DOUBLE_TEXT, "%.*e", precision - 1, value);
-		if (precision == (single ? 9 : 17))
+	const bool normal = fabs(value) >= (single ? (double)FLT_MIN : DBL_MIN);
+	const int last = single ? FLT_DECIMAL_DIG : DBL_DECIMAL_DIG;
+
+	for (int digits = !normal ? 1 : single ? FLT_DIG : DBL_DIG;; digits++) {
+		(void)snprintf(text, DOUBLE_TEXT, "%.*e", digits - 1, value);
+		if (digits == last)
 			return;
 		if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value)
 			return;

@@ -20,7 +20,8 @@ int text_read_u64(struct span s, uint64_t max, uint64_t *out_value);
 /* A NUL follows the span. single: rounded to a float, and -ERANGE beyond it. */
 int text_read_double(struct span s, bool single, double *out_value);
 
-/* The shortest that reads back as the same number, "NaN" and the infinities as strings. */
+/* The shortest that reads back as the same number (at some powers of two one digit more); "NaN" and
+ * the infinities as strings. */
 void text_append_double(struct buf *out, double value, bool single);
 void text_append_u64(struct buf *out, uint64_t value);
 void text_append_i64(struct buf *out, int64_t value);
