@@ -115,6 +115,7 @@ struct launch {
 	struct process_service *service;
 	struct call *call;
 	struct spec *spec;
+	size_t n_bytes; /* charged to the service */
 	struct err e;
 	int rc;
 };
@@ -123,6 +124,7 @@ static void launch_free(struct launch *launch)
 {
 	struct process_service *service = launch->service;
 
+	service->launch_bytes -= launch->n_bytes;
 	spec_free(launch->spec);
 	err_clear(&launch->e);
 	free(launch);
@@ -220,8 +222,8 @@ static void config_freep(struct process_config **config)
 	process_config_free(*config);
 }
 
-static int spec_of_request(struct call *call, const Process__StartRequest *rq,
-                           struct spec **out_spec, struct err *e)
+static struct spec *spec_of_request(struct call *call, const Process__StartRequest *rq,
+                                    struct err *e)
 {
 	const struct process_service *service = call_service(call);
 	const struct session *session = call_session(call);
@@ -237,10 +239,29 @@ static int spec_of_request(struct call *call, const Process__StartRequest *rq,
 		.lifetime_end_ms = lifetime_end_ms(call),
 	};
 
-	if (rq->_pty_case == PROCESS__START_REQUEST___PTY_PTY)
-		return err_set(e, ERR_UNIMPLEMENTED, "terminals are not supported by this version");
+	struct spec *spec = NULL;
+
+	if (rq->_pty_case == PROCESS__START_REQUEST___PTY_PTY) {
+		(void)err_set(e, ERR_UNIMPLEMENTED, "terminals are not supported by this version");
+		return NULL;
+	}
 	config = config_of_request(rq, e);
-	return config ? spec_new(&config, &options, out_spec, e) : -1;
+	if (!config || spec_new(&config, &options, &spec, e) < 0)
+		return NULL;
+	return spec;
+}
+
+/* What it has, and as much again for the environment, argument tables and scratch of resolving. */
+static int launch_charge(struct process_service *service, const struct spec *spec,
+                         size_t *out_bytes, struct err *e)
+{
+	size_t bytes = 3 * spec->config->n_bytes + 2 * spec->memory.used;
+
+	if (service->launch_bytes + bytes > LAUNCH_BYTES_MAX)
+		return process_config_refuse(spec->config, ERR_LIMIT, "too many starts at once", e);
+	service->launch_bytes += bytes;
+	*out_bytes = bytes;
+	return 0;
 }
 
 static void start_handle(struct call *call, const ProtobufCMessage *message)
@@ -248,10 +269,13 @@ static void start_handle(struct call *call, const ProtobufCMessage *message)
 	const Process__StartRequest *rq = (const Process__StartRequest *)message;
 	struct process_service *service = call_service(call);
 	struct launch *launch;
-	struct spec *spec = NULL;
+	struct spec *spec;
 	struct err e = { 0 };
+	size_t n_bytes = 0;
 
-	if (spec_of_request(call, rq, &spec, &e) < 0) {
+	spec = spec_of_request(call, rq, &e);
+	if (!spec || launch_charge(service, spec, &n_bytes, &e) < 0) {
+		spec_free(spec);
 		call_fail(&call, &e);
 		return;
 	}
@@ -259,6 +283,7 @@ static void start_handle(struct call *call, const ProtobufCMessage *message)
 	launch->service = service;
 	owner_hold(&service->owner);
 	launch->spec = spec;
+	launch->n_bytes = n_bytes;
 	call_set_ops(call, &launch_call_ops, launch);
 	launch->call = TAKE_PTR(call);
 	job_start(call_loop(launch->call), &launch->job, launch_work, launch_done);

@@ -18,8 +18,13 @@
 #include "proc/registry.h"
 #include "rpc/call.h"
 
+/* Bytes of all launches that wait for the pool or are looked at there: requests and what they are
+ * resolved to. The largest possible one takes some 24 MiB. */
+#define LAUNCH_BYTES_MAX (64u * 1024u * 1024u)
+
 struct process_service {
 	struct registry registry;
+	size_t launch_bytes;
 	struct owner owner;            /* the registry, and launches that a pool thread looks at */
 	struct environ_store *environ; /* borrowed */
 	const struct defaults *defaults; /* borrowed */

@@ -90,11 +90,14 @@ static void process_close(struct process *p)
 
 /* ---------------------------------------------------------------- facts */
 
-static void process_kill_group(const struct process *p, int signum)
+/* Safe while the leader is not reaped: until then nobody else can have its number. The leader once
+ * more by itself, because right after the fork it does not lead a group yet. */
+static void process_kill(const struct process *p)
 {
-	/* Safe while the leader is not reaped: until then nobody else can have its number. */
-	if (!(p->facts & FACT_REAPED))
-		(void)kill(-p->pid, signum);
+	if (p->facts & FACT_REAPED)
+		return;
+	(void)kill(-p->pid, SIGKILL);
+	(void)kill(p->pid, SIGKILL);
 }
 
 /* Also an exit that nobody can tell us must end the process. */
@@ -259,7 +262,7 @@ static void process_on_lifetime(struct timer *timer)
 
 	p->exit.is_timed_out = true;
 	p->facts |= FACT_HURRY;
-	process_kill_group(p, SIGKILL);
+	process_kill(p);
 }
 
 /* ---------------------------------------------------------------- decisions and their work */
@@ -437,8 +440,7 @@ static int process_check(const struct registry *registry, const struct spec *spe
  * long, and a killed process is reaped in microseconds. */
 static void process_undo(struct process *p)
 {
-	process_kill_group(p, SIGKILL);
-	(void)kill(p->pid, SIGKILL); /* it may not lead its group yet */
+	process_kill(p);
 	(void)waitpid(p->pid, NULL, 0);
 	p->facts |= FACT_REAPED;
 	state_move(&p->state, PROCESS_CLOSED);

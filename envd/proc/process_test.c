@@ -278,6 +278,24 @@ static void test_process_lifetime_kills_the_group(void **state)
 	client_deinit(&c);
 }
 
+static void test_process_lifetime_that_ends_right_after_the_fork_kills_it(void **state)
+{
+	struct process_fixture *f = *state;
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct client c;
+
+		client_start(
+			f, &c,
+			&(struct client_options){ .script = "sleep 100", .lifetime_ms = 60000 });
+		advance_clock(f, 60000);
+		client_wait(&c);
+		assert_int_equal(c.exit.signal, SIGKILL);
+		client_deinit(&c);
+	}
+	process_fixture_wait_empty(f);
+}
+
 static void test_process_lifetime_that_is_over_starts_nothing(void **state)
 {
 	struct process_fixture *f = *state;
@@ -410,6 +428,7 @@ int main(void)
 		TEST(test_process_term_of_the_leader_spares_children_and_does_not_wait_for_them),
 		TEST(test_process_signal_to_one_that_has_exited_is_not_found),
 		TEST(test_process_lifetime_kills_the_group),
+		TEST(test_process_lifetime_that_ends_right_after_the_fork_kills_it),
 		TEST(test_process_lifetime_that_is_over_starts_nothing),
 		TEST(test_process_whose_starter_left_lives_on),
 		TEST(test_process_refused_after_its_starter_left_is_cleaned_up),
