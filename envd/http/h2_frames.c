@@ -151,17 +151,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_
 	return 0;
 }
 
-/*
- * The response is complete. If the request is not, the client is told not to go on with it; that
- * is no error (RFC 9113 8.1).
- */
-static void on_response_end(struct h2_stream *s)
-{
-	if (s && s->request.now <= H2_REQUEST_BODY)
-		h2_check(s->h2, nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
-		                                          NGHTTP2_NO_ERROR));
-}
-
 /* Resets that our own handlers asked for are nobody's fault. */
 static void on_reset_sent(struct h2 *h, const struct h2_stream *s, uint32_t error_code)
 {
@@ -181,8 +170,8 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 		h2_guard_earn(&h->guard);
 		__attribute__((fallthrough));
 	case NGHTTP2_HEADERS:
-		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
-			on_response_end(s);
+		if (s && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+			h2_stream_linger(s);
 		break;
 	case NGHTTP2_RST_STREAM:
 		on_reset_sent(h, s, frame->rst_stream.error_code);

@@ -124,11 +124,13 @@ struct h2_stream {
 	struct arena arena; /* of the request's fields */
 	struct h2_fields fields, trailers;
 	struct span method, path, authority;
-	struct buf in;     /* body that came before it was wanted */
-	size_t held_bytes; /* body that the owner has not consumed, including `in` */
-	int refusal;       /* status to answer the request with instead of handing it over */
+	struct buf in;        /* body that came before it was wanted */
+	size_t held_bytes;    /* body that the owner has not consumed, including `in` */
+	size_t dropped_bytes; /* body that came when nobody owned the exchange */
+	int refusal;          /* status to answer the request with instead of handing it over */
 	bool reading;
 	bool got_body;
+	bool lingering; /* the response is out, the request is not */
 
 	struct state response;
 	struct h2_head *begun; /* waits for the first send      */
@@ -172,6 +174,7 @@ void h2_stream_on_request_end(struct h2_stream *s);
 void h2_stream_make_ready(struct h2_stream *s);
 void h2_stream_tell(struct h2_stream *s); /* all that its owner can be told now */
 void h2_stream_reset(struct h2_stream *s, uint32_t error_code);
+void h2_stream_linger(struct h2_stream *s);
 void h2_stream_watch(struct h2_stream *s); /* starts or stops the stall timer */
 
 /* h2_request.c */

@@ -43,7 +43,7 @@ static void stream_on_stall(struct timer *timer)
 {
 	struct h2_stream *s = CONTAINER_OF(timer, struct h2_stream, stall);
 
-	h2_stream_reset(s, NGHTTP2_CANCEL);
+	h2_stream_reset(s, s->lingering ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
 }
 
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
@@ -131,12 +131,29 @@ void h2_stream_watch(struct h2_stream *s)
 		s->reading && s->request.now == H2_REQUEST_BODY && exchange_is_owned(&s->x);
 	struct timers *timers = &s->h2->loop->timers;
 
+	if (s->lingering)
+		return;
 	if (h2_response_queued(s))
 		timer_start(timers, &s->stall, HTTP_WRITE_STALL_MS);
 	else if (wants_body)
 		timer_start(timers, &s->stall, HTTP_BODY_IDLE_MS);
 	else
 		timer_stop(timers, &s->stall);
+}
+
+/*
+ * The response is out before the request is: most of what is still to come is on its way already,
+ * and a reset would hide the answer from clients that send first and read then. In the end they
+ * are told not to go on, which is no error (RFC 9113 8.1).
+ */
+void h2_stream_linger(struct h2_stream *s)
+{
+	if (s->request.now > H2_REQUEST_BODY || s->lingering)
+		return;
+	s->lingering = true;
+	timer_start(&s->h2->loop->timers, &s->stall, HTTP_DRAIN_MS);
+	if (s->dropped_bytes > HTTP_DRAIN_MAX)
+		h2_stream_reset(s, NGHTTP2_NO_ERROR);
 }
 
 void h2_stream_make_ready(struct h2_stream *s)
@@ -160,12 +177,24 @@ static void stream_hold(struct h2_stream *s, size_t len)
 		h2_check(h, nghttp2_session_consume_connection(h->session, len));
 }
 
-void h2_stream_on_data(struct h2_stream *s, const uint8_t *data, size_t len)
+/* Body that nobody wants any more. Beyond the limit the stream's window stays shut. */
+static void stream_drop(struct h2_stream *s, size_t len)
 {
 	struct h2 *h = s->h2;
+	bool fits = s->dropped_bytes <= HTTP_DRAIN_MAX;
 
+	s->dropped_bytes += len;
+	h2_check(h, nghttp2_session_consume_connection(h->session, len));
+	if (s->dropped_bytes <= HTTP_DRAIN_MAX)
+		h2_check(h, nghttp2_session_consume_stream(h->session, s->id, len));
+	else if (fits && s->lingering)
+		h2_stream_reset(s, NGHTTP2_NO_ERROR);
+}
+
+void h2_stream_on_data(struct h2_stream *s, const uint8_t *data, size_t len)
+{
 	if (!exchange_is_owned(&s->x)) {
-		h2_check(h, nghttp2_session_consume(h->session, s->id, len));
+		stream_drop(s, len);
 		return;
 	}
 	stream_hold(s, len);

@@ -414,8 +414,33 @@ static void test_h2_early_answer_ends_the_request_without_an_error(void **state)
 	peer_run(p);
 	assert_int_equal(peer_stream(p, id)->status, 404);
 	assert_int_equal(peer_stream(p, id)->body_bytes, 2);
+	assert_true(peer_stream(p, id)->ended && !peer_stream(p, id)->reset);
+	peer_pass_ms(p, HTTP_DRAIN_MS + 1);
+	assert_true(peer_stream(p, id)->reset);
+	assert_int_equal(peer_stream(p, id)->reset_code, NGHTTP2_NO_ERROR);
+}
+
+static void test_h2_early_answer_takes_the_rest_of_a_body_up_to_a_limit(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	int32_t id;
+
+	peer_begin(p);
+	id = peer_upload(p, "/x", HTTP_DRAIN_MAX);
+	peer_run(p);
+	exchange_answer(&p->handlers[0].x, 404, NULL, 0, SPAN("no"));
+	peer_run(p);
+	assert_true(peer_stream(p, id)->closed && !peer_stream(p, id)->reset);
+	assert_int_equal(p->upload_left, 0);
+
+	id = peer_upload(p, "/x", 4 * HTTP_DRAIN_MAX);
+	peer_run(p);
+	exchange_answer(&p->handlers[1].x, 404, NULL, 0, SPAN("no"));
+	peer_run(p);
+	assert_int_equal(peer_stream(p, id)->status, 404);
 	assert_true(peer_stream(p, id)->ended && peer_stream(p, id)->reset);
 	assert_int_equal(peer_stream(p, id)->reset_code, NGHTTP2_NO_ERROR);
+	assert_true(4 * HTTP_DRAIN_MAX - p->upload_left <= HTTP_DRAIN_MAX + 2 * EXCHANGE_WINDOW);
 }
 
 static void test_h2_late_frames_on_a_stream_that_we_reset_are_ignored(void **state)
@@ -925,6 +950,7 @@ int main(void)
 		TEST(test_h2_continue_is_sent_at_the_first_read),
 		TEST(test_h2_unknown_expectation_is_417),
 		TEST(test_h2_early_answer_ends_the_request_without_an_error),
+		TEST(test_h2_early_answer_takes_the_rest_of_a_body_up_to_a_limit),
 		TEST(test_h2_late_frames_on_a_stream_that_we_reset_are_ignored),
 		TEST(test_h2_headers_on_a_skipped_stream_end_the_connection),
 		TEST(test_h2_host_and_authority_that_differ_are_malformed),
