@@ -22,13 +22,13 @@ struct user_check {
 	bool is_known;           /* work's result  */
 };
 
-void api_init(struct api *api, struct loop *loop, struct environ_store *environ,
+void api_init(struct api *api, struct loop *loop, struct environ_store *env,
               struct process_service *process)
 {
 	*api = (struct api){
 		.loop = loop,
 		.defaults.user = xstrdup(DEFAULT_USER),
-		.environ = environ,
+		.environ = env,
 		.process = process,
 		.last_timestamp_ns = INT64_MIN,
 	};

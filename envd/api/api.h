@@ -32,7 +32,7 @@ struct api {
 	struct metrics_cpu_sample cpu; /* of the last GET /metrics */
 };
 
-void api_init(struct api *api, struct loop *loop, struct environ_store *environ,
+void api_init(struct api *api, struct loop *loop, struct environ_store *env,
               struct process_service *process);
 void api_deinit(struct api *api);
 
