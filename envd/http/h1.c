@@ -6,6 +6,7 @@
  * head is read, until then later requests wait in the connection, and beyond HTTP_PENDING_MAX in
  * the kernel.
  *
+ *   answers unread       no further request is begun while EXCHANGE_SEND_HIGH bytes are queued
  *   no answer in sight   the owner may take for ever; a client that goes away is noticed
  *   answer, body unread  at most HTTP_DRAIN_MAX of it are dropped, then the connection ends
  *   peer ends its side   an answer that was not begun is given, a begun one is for nobody: stop
@@ -50,6 +51,7 @@ struct h1 {
 	bool closes;   /* the connection ends after this response */
 	bool hung_up;  /* the peer has ended its side, with input unread */
 	bool in_input; /* h1_on_input is running and will look again */
+	bool choked;   /* the next request waits for the queue */
 };
 
 /* What a step may take from. */
@@ -573,6 +575,9 @@ static bool h1_step_head(struct h1 *h, struct h1_input *in)
 
 	if (len == 0)
 		return false;
+	h->choked = conn_queued(h->conn) >= EXCHANGE_SEND_HIGH;
+	if (h->choked)
+		return false;
 	if (had > 0) {
 		if (!h1_keep_head(h, in))
 			return false;
@@ -612,24 +617,33 @@ static bool h1_step(struct h1 *h, struct h1_input *in)
 	}
 }
 
-static size_t h1_on_input(struct conn *c, const uint8_t *data, size_t len)
+/* As far as it goes. Answers to pipelined requests go out together. */
+static void h1_advance(struct h1 *h, struct conn *c, struct h1_input *in)
 {
-	struct h1 *h = conn_state(c);
-	struct h1_input in = { .at = data, .len = len };
 	bool corked = false;
 
-	h->in_input = true;
-	while (h1_step(h, &in)) {
-		/* Answers to pipelined requests go out together. */
-		if (!corked && h->in == H1_IN_HEAD && in.len > 0) {
+	while (h1_step(h, in)) {
+		if (!corked && h->in == H1_IN_HEAD && in->len > 0) {
 			corked = true;
 			conn_cork(c);
 		}
 	}
-	if (!in.handed_over)
-		h->in_input = false;
 	if (corked)
 		conn_uncork(c);
+}
+
+static size_t h1_on_input(struct conn *c, const uint8_t *data, size_t len)
+{
+	struct h1 *h = conn_state(c);
+	struct h1_input in = { .at = data, .len = len };
+
+	h->in_input = true;
+	do {
+		h1_advance(h, c, &in);
+		if (in.handed_over)
+			return len - in.len;
+	} while (h->choked && conn_queued(c) < EXCHANGE_SEND_HIGH && !conn_is_closing(c));
+	h->in_input = false;
 	return len - in.len;
 }
 
@@ -666,6 +680,8 @@ static void h1_on_drained(struct conn *c)
 {
 	struct h1 *h = conn_state(c);
 
+	if (h->choked)
+		conn_resume(c);
 	if (!h->x || !h->x->want_proceed)
 		return;
 	h->x->want_proceed = false;

@@ -182,8 +182,9 @@ void server_fixture_pass(struct server_fixture *f, uint64_t ms)
 
 /* ---- the peer ---- */
 
-void peer_open(struct peer *p, struct server_fixture *f)
+struct conn *peer_open(struct peer *p, struct server_fixture *f)
 {
+	struct conn *c;
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
@@ -191,7 +192,9 @@ void peer_open(struct peer *p, struct server_fixture *f)
 	assert_int_equal(fcntl(p->fd, F_SETFL, O_NONBLOCK), 0);
 	buf_init(&p->got, FIXTURE_BODY_MAX);
 	assert_int_equal(buf_reserve(&p->got, 4096), 0); /* before a test makes allocations fail */
-	assert_non_null(conn_new(f->server, fds[0]));
+	c = conn_new(f->server, fds[0]);
+	assert_non_null(c);
+	return c;
 }
 
 void peer_close(struct peer *p)

@@ -60,7 +60,7 @@ struct peer {
 	struct buf got; /* NUL terminated by peer_text */
 };
 
-void peer_open(struct peer *p, struct server_fixture *f);
+struct conn *peer_open(struct peer *p, struct server_fixture *f); /* the server's end */
 void peer_close(struct peer *p);
 void peer_reset(struct peer *p); /* closes with unread input, which resets the other end */
 void peer_end(struct peer *p);   /* ends our side, still reads */
