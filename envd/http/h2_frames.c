@@ -244,6 +244,7 @@ static const nghttp2_option *frames_options(void)
 	if (options || nghttp2_option_new(&options) < 0)
 		return options;
 	nghttp2_option_set_no_auto_window_update(options, 1);
+	nghttp2_option_set_no_closed_streams(options, 1); /* h2_guard.c remembers what matters */
 	nghttp2_option_set_max_outbound_ack(options, H2_ACKS_MAX);
 	nghttp2_option_set_max_send_header_block_length(options, H2_SEND_HEADER_MAX);
 	nghttp2_option_set_max_continuations(options, H2_LIBRARY_CONTINUATIONS);

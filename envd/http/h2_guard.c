@@ -115,6 +115,34 @@ static bool guard_is_useful(const struct h2_guard *g, const struct frame_header 
 	}
 }
 
+static bool guard_is_ended(const struct h2_guard *g, uint32_t id)
+{
+	uint32_t n = MIN(g->n_ended, H2_ENDED_KEPT);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (g->ended[i] == id)
+			return true;
+	return false;
+}
+
+static uint32_t guard_on_request_frame(struct h2_guard *g, const struct frame_header *f)
+{
+	if (f->stream_id <= g->highest_id && guard_is_ended(g, f->stream_id))
+		return NGHTTP2_STREAM_CLOSED;
+	if (f->type == NGHTTP2_HEADERS)
+		guard_open(g, f);
+	if (f->flags & NGHTTP2_FLAG_END_STREAM && f->stream_id <= g->highest_id)
+		g->ended[g->n_ended++ % H2_ENDED_KEPT] = f->stream_id;
+	return NGHTTP2_NO_ERROR;
+}
+
+static uint32_t guard_on_reset(struct h2_guard *g, const struct frame_header *f, uint64_t now_ms)
+{
+	if (f->stream_id <= g->highest_id)
+		g->ended[g->n_ended++ % H2_ENDED_KEPT] = f->stream_id;
+	return h2_guard_charge_reset(g, now_ms) ? NGHTTP2_NO_ERROR : NGHTTP2_ENHANCE_YOUR_CALM;
+}
+
 static uint32_t guard_on_stream_frame(struct h2_guard *g, const struct frame_header *f,
                                       uint64_t now_ms)
 {
@@ -129,11 +157,11 @@ static uint32_t guard_on_stream_frame(struct h2_guard *g, const struct frame_hea
 	default:
 		return NGHTTP2_NO_ERROR;
 	}
-	if (f->type == NGHTTP2_RST_STREAM && !h2_guard_charge_reset(g, now_ms))
-		return NGHTTP2_ENHANCE_YOUR_CALM;
-	if (f->type == NGHTTP2_HEADERS)
-		guard_open(g, f);
-	return NGHTTP2_NO_ERROR;
+	if (f->type == NGHTTP2_RST_STREAM)
+		return guard_on_reset(g, f, now_ms);
+	if (f->type == NGHTTP2_WINDOW_UPDATE)
+		return NGHTTP2_NO_ERROR;
+	return guard_on_request_frame(g, f);
 }
 
 static uint32_t guard_on_frame(struct h2_guard *g, const struct frame_header *f, uint64_t now_ms)

@@ -2,11 +2,12 @@
  * What one HTTP/2 peer may do before its connection ends: a look at each frame header before
  * nghttp2 sees it. Pure: no session, no socket, time is an argument.
  *
- * Three things are kept here, because the library does them partly or not at all:
+ * Four things are kept here, because the library does them partly or not at all:
  *   - budgets for frames that cost us something and bring nobody anything (resets, pings,
  *     settings, priorities, window updates, small continuations, empty DATA, unknown types)
  *   - stream ids that a client skipped and may never use (RFC 9113 5.1.1). Skipped ids are
  *     remembered, not used ones: late frames on a stream that was open once are always legal here
+ *   - the latest streams that the client has ended and may not go on with
  *   - whether the peer is in the middle of something that has to arrive within HTTP_HEADER_MS
  */
 #pragma once
@@ -40,6 +41,13 @@
 /* Bytes that make a CONTINUATION more than a control frame: clients fill all but the last. */
 #define H2_CONTINUATION_LEAST 1024u
 
+/*
+ * Streams remembered that the client has ended itself, by END_STREAM or RST_STREAM; HEADERS or DATA
+ * on one of them is no race but an error (RFC 9113 5.1). nghttp2 would keep a thousand whole
+ * streams of each connection for this, 300 kB.
+ */
+#define H2_ENDED_KEPT 32u
+
 /* Ranges of skipped ids remembered. Clients skip none; beyond it the oldest is forgotten. */
 #define H2_SKIPPED_MAX 16u
 
@@ -60,6 +68,8 @@ struct h2_guard {
 	uint32_t highest_id; /* opened by the peer */
 	uint32_t n_skipped;
 	struct h2_skipped skipped[H2_SKIPPED_MAX];
+	uint32_t n_ended; /* ever; the latest are in ended[] */
+	uint32_t ended[H2_ENDED_KEPT];
 
 	uint8_t magic_left; /* bytes of the preface still to come           */
 	uint8_t n_header;   /* bytes of a frame header that are here        */

@@ -55,6 +55,41 @@ static void test_guard_ids_in_order_are_fine(void **state)
 	assert_int_equal(HEADERS(&g, 1), 0); /* trailers, or late on a closed stream */
 }
 
+static void test_guard_client_goes_on_with_a_stream_that_it_has_ended(void **state)
+{
+	UNUSED(state);
+	for (int how = 0; how < 3; how++) {
+		for (int then = 0; then < 2; then++) {
+			struct h2_guard g = guard_after_preface();
+			uint8_t type = then ? NGHTTP2_DATA : NGHTTP2_HEADERS;
+
+			if (how == 0) {
+				assert_int_equal(give(&g, NGHTTP2_HEADERS, 5, 1, 4), 0);
+			} else {
+				assert_int_equal(HEADERS(&g, 1), 0);
+				assert_int_equal(how == 1 ? give(&g, NGHTTP2_DATA, 1, 1, 4)
+				                          : give(&g, NGHTTP2_RST_STREAM, 0, 1, 4),
+				                 0);
+			}
+			assert_int_equal(give(&g, NGHTTP2_PRIORITY, 0, 1, 5), 0);
+			assert_int_equal(give(&g, NGHTTP2_WINDOW_UPDATE, 0, 1, 4), 0);
+			assert_int_equal(give(&g, NGHTTP2_RST_STREAM, 0, 1, 4), 0);
+			assert_int_equal(give(&g, type, 4, 1, 4), NGHTTP2_STREAM_CLOSED);
+		}
+	}
+}
+
+static void test_guard_forgets_streams_that_ended_long_ago(void **state)
+{
+	struct h2_guard g = guard_after_preface();
+
+	UNUSED(state);
+	for (uint32_t id = 1; id <= 2 * H2_ENDED_KEPT + 1; id += 2)
+		assert_int_equal(give(&g, NGHTTP2_HEADERS, 5, id, 4), 0);
+	assert_int_equal(give(&g, NGHTTP2_DATA, 0, 1, 4), 0); /* nghttp2 ignores it */
+	assert_int_equal(give(&g, NGHTTP2_DATA, 0, 3, 4), NGHTTP2_STREAM_CLOSED);
+}
+
 static void test_guard_skipped_id_is_a_protocol_error_for_every_frame_of_a_stream(void **state)
 {
 	static const uint8_t types[] = { NGHTTP2_HEADERS, NGHTTP2_DATA, NGHTTP2_RST_STREAM,
@@ -239,6 +274,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guard_ids_in_order_are_fine),
+		cmocka_unit_test(test_guard_client_goes_on_with_a_stream_that_it_has_ended),
+		cmocka_unit_test(test_guard_forgets_streams_that_ended_long_ago),
 		cmocka_unit_test(
 			test_guard_skipped_id_is_a_protocol_error_for_every_frame_of_a_stream),
 		cmocka_unit_test(test_guard_priority_on_skipped_id_is_fine),
