@@ -8,7 +8,7 @@
  *   input    conn reads into the loop's shared buffer and offers it to on_input; what the protocol
  *            leaves is kept (at most HTTP_PENDING_MAX) and reading pauses until conn_resume
  *   output   conn_write tries the socket at once (unless corked) and queues the rest; on_drained
- *            runs, from the loop, when the queue has become empty again
+ *            runs, from the loop, when a queue that the socket did not take is empty again
  *   end      conn_close_after_flush (orderly) or conn_close (now). on_gone runs once, from the
  *            loop, with the last chance to let go of the exchanges; the conn is freed after it
  */
@@ -38,15 +38,15 @@ struct conn_protocol {
 	void (*on_hangup)(struct conn *c);
 	void (*on_drained)(struct conn *c); /* an output queue that was stuck is empty again */
 	void (*on_timeout)(struct conn *c); /* the deadline of conn_deadline has passed */
-	void (*on_shutdown)(
-		struct conn *c); /* the server drains: finish what runs, take nothing new */
-	void (*on_gone)(struct conn *c);
+	/* The server drains: finish what runs, take nothing new. */
+	void (*on_shutdown)(struct conn *c);
+	void (*on_gone)(struct conn *c); /* frees the protocol's state */
 };
 
 extern const struct conn_protocol h1_protocol;
 extern const struct conn_protocol h2_protocol;
 
-/* Protocol state; conn->state is freed by the protocol's on_gone. */
+/* They call conn_set_protocol; the input that told is offered next. */
 void h1_start(struct conn *c);
 void h2_start(struct conn *c); /* prior knowledge: the preface is still in the input */
 

@@ -15,7 +15,7 @@
 #define TEXT  "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
 /* What the connection has answered when all is in. */
-#define ENDS(text)       .output = text, .ends = true
+#define ENDS(text)       .output = (text), .ends = true
 #define KEPT(text)       .output = text HELLO
 #define REFUSAL(line)    "HTTP/1.1 " line TEXT line
 #define VERSION_TEXT     REFUSAL("505 HTTP Version Not Supported: unsupported protocol version")

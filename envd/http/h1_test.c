@@ -735,22 +735,22 @@ static void test_h1_any_byte_of_a_request_may_be_anything(void **state)
 static void test_h1_every_allocation_failure_is_survived(void **state)
 {
 	struct server_fixture *f = *state;
-	char *head = xmalloc(20000);
+	struct buf head;
 	struct held *h;
 	struct peer p;
-	size_t len;
 
-	strcpy(head, "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX: ");
-	len = strlen(head);
-	memset(head + len, 'x', 10000);
-	strcpy(head + len + 10000, "\r\n\r\n3\r\nabc\r\n0\r\nT: u\r\n\r\n");
+	buf_init(&head, 20000);
+	buf_append_text(&head,
+	                "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX: ");
+	memset(buf_extend(&head, 10000), 'x', 10000);
+	buf_append_text(&head, "\r\n\r\n3\r\nabc\r\n0\r\nT: u\r\n\r\n");
 	for (unsigned nth = 1;; nth++) {
 		unsigned n_held = f->n_held;
 
 		peer_open(&p, f);
 		mem_fail_nth(nth);
-		peer_send_bytes(&p, head, 5000);
-		peer_send(&p, head + 5000);
+		peer_send_bytes(&p, head.data, 5000);
+		peer_send_bytes(&p, head.data + 5000, head.len - 5000);
 		if (f->n_held > n_held) {
 			h = server_fixture_held(f);
 			exchange_begin(h->x, 200, NULL, 0, -1);
@@ -764,7 +764,7 @@ static void test_h1_every_allocation_failure_is_survived(void **state)
 		if (!mem_fail_nth(0))
 			break;
 	}
-	free(head);
+	buf_deinit(&head);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, server_fixture_setup, server_fixture_teardown)

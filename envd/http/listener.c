@@ -121,7 +121,7 @@ static int listener_bind_any(struct listener_address *a, int *out_fd, const char
 
 static int listener_port(int fd)
 {
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr = { 0 };
 	socklen_t len = sizeof addr;
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)

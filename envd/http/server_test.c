@@ -115,7 +115,7 @@ static void test_server_says_that_a_port_is_taken(void **state)
 /* The server's end of the only connection. */
 static int server_side_fd(struct server_fixture *f)
 {
-	struct sockaddr_in addr;
+	struct sockaddr_in addr = { 0 };
 	socklen_t len;
 	int found = -1;
 
