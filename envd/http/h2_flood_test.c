@@ -7,8 +7,8 @@
 
 #include "base/macros.h"
 #include "base/mem.h"
+#include "http/h2_fixture.h"
 #include "http/h2_session.h"
-#include "http/h2_test_peer.h"
 #include "http/limits.h"
 #include "tests/support/test.h"
 

@@ -1,5 +1,5 @@
 /* Whole conversations over a socket pair: nghttp2's client on one end, conn and h2 on the other. */
-#include "http/h2_test_peer.h"
+#include "http/h2_fixture.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "http/h2_test_peer.h"
+#include "http/h2_fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,11 +163,13 @@ static int client_on_header(nghttp2_session *session, const nghttp2_frame *frame
 	struct span n = { (const char *)name, name_len };
 	struct span v = { (const char *)value, value_len };
 
+	int64_t status;
+
 	UNUSED(session);
 	UNUSED(flags);
 	s->n_fields++;
-	if (span_equal(n, ":status"))
-		s->status = atoi((const char *)value);
+	if (span_equal(n, ":status") && parse_i64(v, &status) == 0)
+		s->status = (int)status;
 	else if (s->status >= 200 && frame->headers.cat == NGHTTP2_HCAT_HEADERS)
 		s->n_trailers++;
 	else if (span_equal(n, "content-length"))
