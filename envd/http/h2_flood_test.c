@@ -165,7 +165,7 @@ static void test_header_block_beyond_the_limit_is_431(void **state)
 	peer_run(p);
 	assert_int_equal(peer_stream(p, id)->status, 431);
 	assert_true(peer_stream(p, id)->ended);
-	id = peer_request(p, "GET", "/x", fields, ARRAY_SIZE(fields) - 8, false);
+	peer_request(p, "GET", "/x", fields, ARRAY_SIZE(fields) - 8, false);
 	peer_run(p);
 	assert_int_equal(p->n_handlers, 1); /* below the limit, on the same connection */
 	assert_int_equal(p->handlers[0].n_fields, ARRAY_SIZE(fields) - 8);

@@ -129,14 +129,14 @@ void h2_stream_watch(struct h2_stream *s)
 {
 	bool wants_body =
 		s->reading && s->request.now == H2_REQUEST_BODY && exchange_is_owned(&s->x);
+	bool wants_window = h2_response_queued(s) > 0;
 	struct timers *timers = &s->h2->loop->timers;
 
 	if (s->lingering)
 		return;
-	if (h2_response_queued(s))
-		timer_start(timers, &s->stall, HTTP_WRITE_STALL_MS);
-	else if (wants_body)
-		timer_start(timers, &s->stall, HTTP_BODY_IDLE_MS);
+	if (wants_body || wants_window)
+		timer_start(timers, &s->stall,
+		            wants_window ? HTTP_WRITE_STALL_MS : HTTP_BODY_IDLE_MS);
 	else
 		timer_stop(timers, &s->stall);
 }
