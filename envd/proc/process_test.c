@@ -356,6 +356,20 @@ static void test_process_refused_starts_leave_no_descriptor(void **state)
 	free(file);
 }
 
+/* Its message fills more than a pipe, which is not read before the start is decided. */
+static void test_process_missing_command_with_a_long_name_ends_all_the_same(void **state)
+{
+	static char name[100 * 1024 + 1];
+	struct client c;
+
+	memset(name, 'x', sizeof name - 1);
+	(void)client_run(*state, &c, &(struct client_options){ .cmd = name });
+	assert_true(c.has_started);
+	assert_int_equal(c.exit.code, 126); /* file name too long */
+	assert_true(c.out[OUTPUT_STDERR].len > sizeof name);
+	client_deinit(&c);
+}
+
 static void test_process_three_readers_of_different_speed_get_the_same(void **state)
 {
 	struct process_fixture *f = *state;
@@ -433,6 +447,7 @@ int main(void)
 		TEST(test_process_whose_starter_left_lives_on),
 		TEST(test_process_refused_after_its_starter_left_is_cleaned_up),
 		TEST(test_process_refused_starts_leave_no_descriptor),
+		TEST(test_process_missing_command_with_a_long_name_ends_all_the_same),
 		TEST(test_process_three_readers_of_different_speed_get_the_same),
 		TEST(test_process_many_at_once_end_without_a_trace),
 	};

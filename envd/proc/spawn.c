@@ -158,7 +158,11 @@ static bool is_shortage(int error)
 	       error == ENOSPC;
 }
 
-/* SDKs and people know a missing command by status 127, not by a failed call. */
+/*
+ * SDKs and people know a missing command by status 127, not by a failed call. The error pipe closes
+ * first: nobody reads stderr before, and a long name fills it. So do our other copies of the daemon's
+ * descriptors, or a child that waits here would not notice that its reader is gone.
+ */
 static _Noreturn void child_exec_failed(const struct spec *spec, const struct child_fds *fds,
                                         int error)
 {
@@ -166,6 +170,8 @@ static _Noreturn void child_exec_failed(const struct spec *spec, const struct ch
 
 	if (error == E2BIG || is_shortage(error))
 		child_refuse(fds, SPAWN_EXEC, error);
+	close(fds->error);
+	(void)syscall(SYS_close_range, 3u, ~0u, 0u);
 	child_write(STDERR_FILENO, "exec: ");
 	child_write(STDERR_FILENO, spec->argv[0]);
 	child_write(STDERR_FILENO, ": ");
