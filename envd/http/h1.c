@@ -632,6 +632,21 @@ static void h1_advance(struct h1 *h, struct conn *c, struct h1_input *in)
 		conn_uncork(c);
 }
 
+/* The owner was asked to wait for the queue, which is empty. Returns whether it was told so. */
+static bool h1_proceed(struct h1 *h)
+{
+	if (!h->x || !h->x->want_proceed || conn_queued(h->conn) > 0)
+		return false;
+	h->x->want_proceed = false;
+	h->x->x.ops->on_proceed(&h->x->x);
+	return true;
+}
+
+static bool h1_unchoke(struct h1 *h)
+{
+	return h->choked && conn_queued(h->conn) < EXCHANGE_SEND_HIGH && !conn_is_closing(h->conn);
+}
+
 static size_t h1_on_input(struct conn *c, const uint8_t *data, size_t len)
 {
 	struct h1 *h = conn_state(c);
@@ -642,7 +657,7 @@ static size_t h1_on_input(struct conn *c, const uint8_t *data, size_t len)
 		h1_advance(h, c, &in);
 		if (in.handed_over)
 			return len - in.len;
-	} while (h->choked && conn_queued(c) < EXCHANGE_SEND_HIGH && !conn_is_closing(c));
+	} while (h1_proceed(h) || h1_unchoke(h)); /* what was corked may be out already */
 	h->in_input = false;
 	return len - in.len;
 }
@@ -682,10 +697,7 @@ static void h1_on_drained(struct conn *c)
 
 	if (h->choked)
 		conn_resume(c);
-	if (!h->x || !h->x->want_proceed)
-		return;
-	h->x->want_proceed = false;
-	h->x->x.ops->on_proceed(&h->x->x);
+	h1_proceed(h);
 }
 
 static void h1_on_timeout(struct conn *c)

@@ -394,6 +394,22 @@ static void test_h1_full_queue_asks_to_wait_and_then_to_proceed(void **state)
 	peer_close(&p);
 }
 
+/* Behind another answer it is written in one go with it, perhaps without the socket ever filling. */
+static void test_h1_pipelined_streams_go_on_to_their_end(void **state)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 600000\r\n\r\n";
+	struct server_fixture *f = *state;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, GET("/hello") GET("/pour") GET("/pour") GET("/hello"));
+	peer_settle(&p);
+	assert_int_equal(strlen(peer_text(&p)), sizeof HELLO - 1 + sizeof head - 1);
+	assert_true(server_fixture_held(f)->n_proceeds > 0);
+	assert_int_equal(f->n_requests, 4);
+	peer_close(&p);
+}
+
 static void test_h1_abort_before_the_head_sends_nothing(void **state)
 {
 	struct server_fixture *f = *state;
@@ -797,6 +813,7 @@ int main(void)
 		T(test_h1_1_0_stream_runs_until_the_close),
 		T(test_h1_stream_short_of_its_length_is_cut),
 		T(test_h1_full_queue_asks_to_wait_and_then_to_proceed),
+		T(test_h1_pipelined_streams_go_on_to_their_end),
 		T(test_h1_abort_before_the_head_sends_nothing),
 		T(test_h1_abort_of_a_chunked_response_leaves_out_the_end),
 		T(test_h1_half_close_before_the_answer_still_gets_it),

@@ -121,13 +121,16 @@ static int listener_bind_any(struct listener_address *a, int *out_fd, const char
 
 static int listener_port(int fd)
 {
-	struct sockaddr_storage addr = { 0 };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} addr = { .in6 = { .sin6_port = 0 } };
 	socklen_t len = sizeof addr;
 
-	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+	if (getsockname(fd, &addr.any, &len) < 0)
 		return 0;
-	return ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
-	                                        : ((struct sockaddr_in *)&addr)->sin_port);
+	return ntohs(addr.any.sa_family == AF_INET6 ? addr.in6.sin6_port : addr.in.sin_port);
 }
 
 /* ---- accepting ---- */

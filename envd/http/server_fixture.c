@@ -46,9 +46,26 @@ static void held_on_body_end(struct exchange *x, enum exchange_body_end how)
 		                (struct span){ (const char *)h->body.data, h->body.len });
 }
 
+static void held_pour(struct held *h)
+{
+	static char piece[FIXTURE_POUR_PIECE];
+	struct iovec iov = { piece, sizeof piece };
+
+	while (h->n_to_pour > 0) {
+		h->n_to_pour--;
+		if (!exchange_send(h->x, &iov, 1))
+			return;
+	}
+	exchange_finish(&h->x, NULL, 0);
+}
+
 static void held_on_proceed(struct exchange *x)
 {
-	((struct held *)x->data)->n_proceeds++;
+	struct held *h = x->data;
+
+	h->n_proceeds++;
+	if (strcmp(h->path, "/pour") == 0)
+		held_pour(h);
 }
 
 static void held_on_stop(struct exchange *x)
@@ -108,6 +125,12 @@ static void fixture_on_request(void *ctx, struct exchange *x)
 	snprintf(h->path, sizeof h->path, "%.*s", (int)path.len, path.at);
 	h->answers_echo = span_equal(path, "/echo");
 	h->consumes = !span_equal(path, "/greedy");
+	if (span_equal(path, "/pour")) {
+		h->n_to_pour = FIXTURE_POURS;
+		exchange_begin(x, 200, NULL, 0, FIXTURE_POURED);
+		held_pour(h);
+		return;
+	}
 	if (span_equal(path, "/begin"))
 		exchange_begin(x, 200, NULL, 0, -1);
 	else if (!span_equal(path, "/hold"))

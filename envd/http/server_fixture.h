@@ -8,6 +8,7 @@
  *   /greedy   reads the body and never says that it has consumed any
  *   /hold     only takes the exchange
  *   /begin    takes it and begins a chunked response
+ *   /pour     begins, and sends FIXTURE_POURED bytes as fast as it may
  *   /404, /, those that are no paths    404 without a body
  *   others    as /read
  */
@@ -19,6 +20,10 @@
 
 #define FIXTURE_BODY_MAX (4u * 1024u * 1024u) /* bytes kept of one exchange or peer */
 
+#define FIXTURE_POUR_PIECE 10000u
+#define FIXTURE_POURS      60u
+#define FIXTURE_POURED     (FIXTURE_POURS * FIXTURE_POUR_PIECE) /* bytes */
+
 /* One exchange that the handler has taken. */
 struct held {
 	struct exchange *x; /* NULL when given back */
@@ -28,6 +33,7 @@ struct held {
 	bool ended;
 	enum exchange_body_end how;
 	unsigned n_proceeds, n_stops;
+	unsigned n_to_pour; /* pieces of /pour that are still to be sent */
 };
 
 #define FIXTURE_HELD_MAX 64u
