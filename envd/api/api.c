@@ -58,7 +58,10 @@ static void user_check_done(struct job *job)
 	struct user_check *check = CONTAINER_OF(job, struct user_check, job);
 	CLEANUP(err_clear) struct err e = { 0 };
 
-	if (check->is_known) {
+	if (check->x->stopped) {
+		/* It has been told; a handler would wait for a body and an end in vain. */
+		exchange_abort(&check->x);
+	} else if (check->is_known) {
 		routes_serve(check->api, &check->x, TAKE_PTR(check->session));
 	} else {
 		err_set(&e, ERR_UNAUTHENTICATED, "invalid username: '%s'",
@@ -69,7 +72,7 @@ static void user_check_done(struct job *job)
 	free(check);
 }
 
-/* Nothing to do while it waits: the answer is swallowed if the peer has gone. */
+/* Nothing to do while it waits: user_check_done looks whether the peer has gone. */
 static const struct exchange_ops waiting_ops = { 0 };
 
 static void check_user(struct api *api, struct exchange *x, char *user_name)
