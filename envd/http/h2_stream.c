@@ -129,14 +129,15 @@ void h2_stream_watch(struct h2_stream *s)
 {
 	bool wants_body =
 		s->reading && s->request.now == H2_REQUEST_BODY && exchange_is_owned(&s->x);
-	bool wants_window = h2_response_queued(s) > 0;
 	struct timers *timers = &s->h2->loop->timers;
+	uint64_t after_ms = wants_body ? HTTP_BODY_IDLE_MS : 0;
 
+	if (h2_response_queued(s))
+		after_ms = HTTP_WRITE_STALL_MS;
 	if (s->lingering)
 		return;
-	if (wants_body || wants_window)
-		timer_start(timers, &s->stall,
-		            wants_window ? HTTP_WRITE_STALL_MS : HTTP_BODY_IDLE_MS);
+	if (after_ms)
+		timer_start(timers, &s->stall, after_ms);
 	else
 		timer_stop(timers, &s->stall);
 }

@@ -897,6 +897,12 @@ static void test_h2_wrong_preface_is_a_connection_error(void **state)
 	peer_run(p);
 	assert_true(p->goaway && p->eof);
 	assert_int_equal(p->goaway_code, NGHTTP2_PROTOCOL_ERROR);
+
+	peer_connect(p);
+	peer_write(p, "INVALID CONNECTION PREFACE\r\n\r\n", 30);
+	peer_run(p);
+	assert_true(p->goaway && p->eof);
+	assert_int_equal(p->goaway_code, NGHTTP2_PROTOCOL_ERROR);
 }
 
 /* ---- Upgrade: h2c ---- */
