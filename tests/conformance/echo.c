@@ -338,7 +338,7 @@ static void unimplemented_handle(struct call *call, const ProtobufCMessage *mess
 	CLEANUP(err_clear) struct err e = { 0 };
 
 	UNUSED(message);
-	(void)!err_set(&e, ERR_UNIMPLEMENTED, "%s is not implemented", call_method(call)->path);
+	(void)!err_set(&e, ERR_UNIMPLEMENTED, "%s has no implementation", call_method(call)->path);
 	call_fail(&call, &e);
 }
 
