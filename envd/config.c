@@ -145,8 +145,8 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		equals = strchr(word, '=');
 		if (word[0] == '\0' || word[0] == '-' || word[0] == '=')
 			return refuse("bad flag syntax: %s\n", argv[i]);
-		flag = flag_find((struct span){
-			word, equals ? (size_t)(equals - word) : strlen(word) });
+		flag = flag_find(
+			(struct span){ word, equals ? (size_t)(equals - word) : strlen(word) });
 		if (!flag)
 			return refuse("flag provided but not defined: -%s\n", word);
 		if (equals)

@@ -12,12 +12,12 @@
 #define CONFIG_LISTEN_MAX 16u
 
 struct config {
-	bool is_not_fc;      /* not inside Firecracker: no metadata service, no log export */
+	bool is_not_fc; /* not inside Firecracker: no metadata service, no log export */
 	bool no_cgroups;
-	bool verbose;        /* log lines to stdout */
+	bool verbose; /* log lines to stdout */
 	bool resume_handover;
 	uint16_t port;
-	const char *cgroup_root; /* this and listen borrow from argv */
+	const char *cgroup_root;               /* this and listen borrow from argv */
 	const char *listen[CONFIG_LISTEN_MAX]; /* none: port on every address */
 	unsigned n_listen;
 };

@@ -69,10 +69,10 @@ static void test_config_without_flags_has_the_reference_defaults(void **state)
 
 static void test_config_values_come_after_equals_or_as_next_word(void **state)
 {
-	char *const words[WORDS_MAX] = { (char *)"-port=1",       (char *)"--port",   (char *)"8080",
-		                         (char *)"-isnotfc",      (char *)"-verbose=t",
-		                         (char *)"--listen",      (char *)"tcp:[::1]:1",
-		                         (char *)"-cgroup-root=/x" };
+	char *const words[WORDS_MAX] = { (char *)"-port=1",     (char *)"--port",
+		                         (char *)"8080",        (char *)"-isnotfc",
+		                         (char *)"-verbose=t",  (char *)"--listen",
+		                         (char *)"tcp:[::1]:1", (char *)"-cgroup-root=/x" };
 	struct config config;
 
 	UNUSED(state);

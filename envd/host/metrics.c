@@ -14,7 +14,7 @@
 #include "base/text.h"
 
 /* Bytes read of a /proc file: cpuinfo of some hundred CPUs. What is beyond is not counted. */
-#define METRICS_FILE_MAX (512u * 1024u)
+#define METRICS_FILE_MAX   (512u * 1024u)
 #define METRICS_FILE_FIRST 4096u
 
 static int read_proc(const char *path, char **out_text)
@@ -66,8 +66,7 @@ int metrics_sample_cpu(struct metrics_cpu_sample *out_sample)
 	return r < 0 ? r : metrics_parse_stat(stat, out_sample);
 }
 
-double metrics_cpu_share(const struct metrics_cpu_sample *from,
-                         const struct metrics_cpu_sample *to)
+double metrics_cpu_share(const struct metrics_cpu_sample *from, const struct metrics_cpu_sample *to)
 {
 	double total = (double)to->total - (double)from->total;
 	double busy = total - ((double)to->idle - (double)from->idle);
