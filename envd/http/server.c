@@ -25,6 +25,9 @@ struct server {
 	unsigned n_blocks;
 	int port;
 	bool draining;
+	struct task drained; /* deferred when the last connection has gone */
+	void (*on_drained)(void *ctx);
+	void *drained_ctx;
 	void (*on_closed)(void *ctx);
 	void *closed_ctx;
 };
@@ -83,13 +86,28 @@ void server_add_conn(struct server *s, struct conn *c)
 	owner_hold(&s->owner);
 }
 
+static void server_on_drained(struct task *task)
+{
+	struct server *s = CONTAINER_OF(task, struct server, drained);
+
+	TAKE_PTR(s->on_drained)(s->drained_ctx); /* may close s: last statement */
+}
+
+static void server_check_drained(struct server *s)
+{
+	if (s->n_conns == 0 && s->on_drained)
+		loop_defer(s->loop, &s->drained);
+}
+
 void server_remove_conn(struct server *s, struct conn *c)
 {
 	struct listener *l;
 
 	list_remove(conn_link(c));
 	s->n_conns--;
-	if (!s->draining) {
+	if (s->draining) {
+		server_check_drained(s);
+	} else {
 		LIST_FOR_EACH(&s->listeners, l, struct listener, link)
 			listener_resume(l);
 	}
@@ -167,6 +185,13 @@ void server_drain(struct server *s)
 	/* None leaves the list inside the call: they do when their stream is closed. */
 	for (at = s->conns.next; at != &s->conns; at = at->next)
 		conn_shutdown(conn_of_link(at));
+	server_check_drained(s);
+}
+
+void server_set_on_drained(struct server *s, void (*on_drained)(void *ctx), void *ctx)
+{
+	s->on_drained = on_drained;
+	s->drained_ctx = ctx;
 }
 
 bool server_is_draining(const struct server *s)
@@ -199,6 +224,8 @@ void server_close(struct server *s, void (*on_closed)(void *ctx), void *ctx)
 
 	s->on_closed = on_closed;
 	s->closed_ctx = ctx;
+	s->on_drained = NULL;
+	loop_undefer(&s->drained);
 	s->draining = true;
 	LIST_FOR_EACH(&s->listeners, l, struct listener, link)
 		listener_close(l);
@@ -214,6 +241,7 @@ struct server *server_new(struct loop *loop, on_request_fn *on_request, void *ct
 	s->loop = loop;
 	s->on_request = on_request;
 	s->ctx = ctx;
+	s->drained.run = server_on_drained;
 	list_init(&s->listeners);
 	list_init(&s->conns);
 	owner_init(&s->owner, server_on_all_closed);

@@ -31,6 +31,10 @@ int server_port(const struct server *s); /* of the first TCP listener */
 
 /* Stops accepting; idle connections end, busy ones after their last response. */
 void server_drain(struct server *s);
+
+/* To be set before server_drain: runs once, when the last connection has gone after it; not after
+ * server_close. */
+void server_set_on_drained(struct server *s, void (*on_drained)(void *ctx), void *ctx);
 size_t server_n_connections(const struct server *s);
 
 /* Ends everything now; on_closed runs when the last handle is closed, and s is freed. */

@@ -259,6 +259,41 @@ static void test_server_drained_accepts_no_more(void **state)
 	peer_close(&p);
 }
 
+static void set_true(void *flag)
+{
+	*(bool *)flag = true;
+}
+
+static void test_server_says_when_the_last_connection_of_a_drain_has_gone(void **state)
+{
+	struct server_fixture *f = *state;
+	bool is_drained = false;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, GET("/hold"));
+	peer_settle(&p);
+	server_set_on_drained(f->server, set_true, &is_drained);
+	server_drain(f->server);
+	loop_fixture_turn(f->loop, 3);
+	assert_false(is_drained);
+	held_finish(server_fixture_held(f));
+	loop_fixture_run_until(f->loop, &is_drained);
+	assert_int_equal(server_n_connections(f->server), 0);
+	peer_close(&p);
+}
+
+static void test_server_without_connections_is_drained_but_not_inside_the_call(void **state)
+{
+	struct server_fixture *f = *state;
+	bool is_drained = false;
+
+	server_set_on_drained(f->server, set_true, &is_drained);
+	server_drain(f->server);
+	assert_false(is_drained);
+	loop_fixture_run_until(f->loop, &is_drained);
+}
+
 static void test_server_blocks_are_used_again(void **state)
 {
 	struct server_fixture *f = *state;
@@ -295,6 +330,8 @@ int main(void)
 		T(test_server_without_descriptors_pauses_and_goes_on),
 		T(test_server_at_its_limit_accepts_when_one_leaves),
 		T(test_server_drained_accepts_no_more),
+		T(test_server_says_when_the_last_connection_of_a_drain_has_gone),
+		T(test_server_without_connections_is_drained_but_not_inside_the_call),
 		T(test_server_blocks_are_used_again),
 		T(test_server_charges_heads_up_to_its_limit),
 	};
