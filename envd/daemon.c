@@ -22,9 +22,6 @@
 #define RUN_DIR      "/run/e2b" /* tmpfs in a guest (control.md 13) */
 #define SANDBOX_FILE RUN_DIR "/.E2B_SANDBOX"
 
-/* How often a drain looks whether the last connection has ended. */
-#define DRAIN_LOOK_MS 10u
-
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_CLOSING, DAEMON_DONE };
 
 static const struct state_rule daemon_rules[] = {
@@ -46,14 +43,8 @@ struct daemon {
 	struct api api;
 	struct server *server;
 	uv_signal_t signals[ARRAY_SIZE(end_signals)];
-	struct timer drain;
-	uint64_t drain_until_ms;
+	struct timer drain; /* its deadline */
 };
-
-static struct daemon *daemon_of_signal(uv_signal_t *handle)
-{
-	return handle->data;
-}
 
 /* Tells processes in the guest where they are. A guest without it still works. */
 static void write_sandbox_file(const struct config *config)
@@ -91,28 +82,28 @@ static void daemon_close(struct daemon *d)
 	server_close(d->server, on_server_closed, d);
 }
 
+static void on_drained(void *ctx)
+{
+	daemon_close(ctx);
+}
+
 static void on_drain_due(struct timer *timer)
 {
-	struct daemon *d = CONTAINER_OF(timer, struct daemon, drain);
-
-	if (server_n_connections(d->server) == 0 || loop_now_ms(&d->loop) >= d->drain_until_ms)
-		daemon_close(d);
-	else
-		timer_start(&d->loop.timers, &d->drain, DRAIN_LOOK_MS);
+	daemon_close(CONTAINER_OF(timer, struct daemon, drain));
 }
 
 static void on_end_signal(uv_signal_t *handle, int signum)
 {
-	struct daemon *d = daemon_of_signal(handle);
+	struct daemon *d = handle->data;
 
 	log_event(LOG_INFO, "envd", "asked to end", log_int("signal", signum));
 	if (d->state.now == DAEMON_DRAINING) {
 		daemon_close(d);
 	} else if (d->state.now == DAEMON_RUNNING) {
 		state_move(&d->state, DAEMON_DRAINING);
+		timer_start(&d->loop.timers, &d->drain, DAEMON_DRAIN_MS);
+		server_set_on_drained(d->server, on_drained, d);
 		server_drain(d->server);
-		d->drain_until_ms = loop_now_ms(&d->loop) + DAEMON_DRAIN_MS;
-		timer_start(&d->loop.timers, &d->drain, 0);
 	}
 }
 
