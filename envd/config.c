@@ -34,6 +34,8 @@ static const struct flag flags[] = {
 	{ "port", FLAG_PORT, 0, CONFIG_RUN, "TCP port on every address (default 49983)" },
 	{ "resume-handover", FLAG_SWITCH, offsetof(struct config, resume_handover), CONFIG_RUN,
 	  "internal: started by a live upgrade" },
+	{ "trace", FLAG_SWITCH, offsetof(struct config, trace), CONFIG_RUN,
+	  "log every change of state too" },
 	{ "verbose", FLAG_SWITCH, offsetof(struct config, verbose), CONFIG_RUN,
 	  "log to standard output" },
 	{ "version", FLAG_ASK, 0, CONFIG_PRINT_VERSION, "print the version" },
@@ -132,6 +134,8 @@ static enum config_result set_flag(struct config *config, const struct flag *fla
 
 enum config_result config_parse(struct config *config, int argc, char **argv)
 {
+	enum config_result asked = CONFIG_RUN;
+
 	*config = (struct config){ .port = CONFIG_PORT, .cgroup_root = "/sys/fs/cgroup" };
 	for (int i = 1; i < argc; i++) {
 		const char *word = argv[i];
@@ -156,8 +160,10 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 		else if (flag->kind != FLAG_SWITCH && flag->kind != FLAG_ASK)
 			value = argv[i];
 		result = set_flag(config, flag, value);
-		if (result != CONFIG_RUN)
+		if (result == CONFIG_REFUSED || result == CONFIG_PRINT_USAGE)
 			return result;
+		if (result != CONFIG_RUN && asked != CONFIG_PRINT_VERSION)
+			asked = result;
 	}
-	return CONFIG_RUN;
+	return asked;
 }

@@ -15,6 +15,7 @@ struct config {
 	bool is_not_fc; /* not inside Firecracker: no metadata service, no log export */
 	bool no_cgroups;
 	bool verbose; /* log lines to stdout */
+	bool trace;   /* and every change of state with them */
 	bool resume_handover;
 	uint16_t port;
 	const char *cgroup_root;               /* this and listen borrow from argv */

@@ -1,12 +1,7 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "config.h"
 
 #include "base/macros.h"
-#include "config.h"
+#include "tests/support/test.h"
 
 #define WORDS_MAX 8
 
@@ -32,6 +27,9 @@ static void test_config_results_follow_the_flags(void **state)
 		{ { (char *)"--version" }, CONFIG_PRINT_VERSION },
 		{ { (char *)"-version=false" }, CONFIG_RUN },
 		{ { (char *)"-commit" }, CONFIG_PRINT_COMMIT },
+		{ { (char *)"-commit", (char *)"-version" }, CONFIG_PRINT_VERSION },
+		{ { (char *)"-version", (char *)"-cmd" }, CONFIG_REFUSED },
+		{ { (char *)"-version", (char *)"-h" }, CONFIG_PRINT_USAGE },
 		{ { (char *)"-h" }, CONFIG_PRINT_USAGE },
 		{ { (char *)"--help" }, CONFIG_PRINT_USAGE },
 		{ { (char *)"-cmd", (char *)"x" }, CONFIG_REFUSED },
@@ -62,7 +60,7 @@ static void test_config_without_flags_has_the_reference_defaults(void **state)
 	assert_int_equal(parse(&config, none), CONFIG_RUN);
 	assert_int_equal(config.port, 49983);
 	assert_string_equal(config.cgroup_root, "/sys/fs/cgroup");
-	assert_false(config.is_not_fc || config.no_cgroups || config.verbose ||
+	assert_false(config.is_not_fc || config.no_cgroups || config.verbose || config.trace ||
 	             config.resume_handover);
 	assert_int_equal(config.n_listen, 0);
 }

@@ -167,7 +167,8 @@ int daemon_run(const struct config *config)
 	struct daemon d = { 0 };
 	int status = 0;
 
-	log_open(config->verbose ? STDOUT_FILENO : -1, LOG_DEBUG);
+	log_open(config->verbose || config->trace ? STDOUT_FILENO : -1,
+	         config->trace ? LOG_TRACE : LOG_DEBUG);
 	write_sandbox_file(config);
 	daemon_init(&d, config);
 	if (listen_all(&d, &e) < 0) {

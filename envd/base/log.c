@@ -46,7 +46,7 @@ static struct {
 	enum log_level least;
 	bool torn;      /* the last line was taken in part: the next begins on a new one */
 	int64_t second; /* the limited lines of this second have been counted */
-	unsigned n_limited;
+	unsigned n_limited[LOG_LEVELS];
 	uint64_t suppressed; /* lines over LOG_RATE_BURST, not reported yet */
 	uint64_t dropped;    /* lines the descriptor did not take, not reported yet */
 	int64_t (*now_ns)(void);
@@ -77,7 +77,7 @@ void log_open(int fd, enum log_level least)
 	out.fd = fd;
 	out.least = least;
 	out.torn = false;
-	out.n_limited = 0;
+	memset(out.n_limited, 0, sizeof out.n_limited);
 	out.suppressed = out.dropped = 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return;
@@ -183,7 +183,7 @@ static void line_append_timestamp(struct buf *line, int64_t now_ns)
 static void line_build(struct buf *line, enum log_level level, const char *logger,
                        const char *message, const struct log_field *fields, int64_t now_ns)
 {
-	static const char *const levels[] = { "debug", "info", "warn", "error" };
+	static const char *const levels[LOG_LEVELS] = { "trace", "debug", "info", "warn", "error" };
 	size_t room = line->max;
 
 	line->max = room - LINE_TAIL - MESSAGE_MAX;
@@ -237,12 +237,12 @@ void log_write_limited(enum log_level level, const char *logger, const char *mes
 	now_ns = out.now_ns();
 	if (now_ns / NS_PER_S != out.second) {
 		out.second = now_ns / NS_PER_S;
-		out.n_limited = 0;
+		memset(out.n_limited, 0, sizeof out.n_limited);
 	}
-	if (out.n_limited >= LOG_RATE_BURST) {
+	if (out.n_limited[level] >= LOG_RATE_BURST) {
 		out.suppressed++;
 		return;
 	}
-	out.n_limited++;
+	out.n_limited[level]++;
 	log_line(level, logger, message, fields, now_ns);
 }

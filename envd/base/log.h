@@ -15,9 +15,10 @@
 #include <stdint.h>
 
 #define LOG_LINE_MAX   8192u /* bytes of a line; fields that do not fit are cut */
-#define LOG_RATE_BURST 20u   /* limited lines a second before they are only counted */
+#define LOG_RATE_BURST 20u   /* limited lines of a level in a second, more are only counted */
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
+/* LOG_TRACE is each move of each state machine, some dozen lines a request. */
+enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_LEVELS };
 
 struct log_field {
 	const char *name;

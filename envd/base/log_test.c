@@ -270,6 +270,21 @@ static void test_log_limited_lines_are_counted_and_reported_later(void **state)
 	end(fds);
 }
 
+static void test_log_limit_of_one_level_does_not_hide_another(void **state)
+{
+	static char seen[1 << 16];
+	int fds[2];
+
+	UNUSED(state);
+	begin_pipe(fds);
+	for (unsigned i = 0; i < LOG_RATE_BURST + 5; i++)
+		log_event_limited(LOG_INFO, "envd", "by a peer");
+	log_event_limited(LOG_ERROR, "envd", "act");
+	drain(fds[0], seen, sizeof seen);
+	assert_non_null(strstr(seen, "\"message\":\"act\""));
+	end(fds);
+}
+
 static void test_log_limit_survives_a_clock_set_back(void **state)
 {
 	char seen[1024];
@@ -310,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_log_reader_gone_is_only_counted),
 		cmocka_unit_test(test_log_file_is_appended_where_it_stands),
 		cmocka_unit_test(test_log_limited_lines_are_counted_and_reported_later),
+		cmocka_unit_test(test_log_limit_of_one_level_does_not_hide_another),
 		cmocka_unit_test(test_log_limit_survives_a_clock_set_back),
 		cmocka_unit_test(test_log_private_descriptor_is_closed_with_the_log),
 	};

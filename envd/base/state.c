@@ -26,7 +26,7 @@ void state_move(struct state *s, int to)
 	ASSERT(to >= 0 && (uint32_t)to < s->n_rules);
 	ASSERT(s->rules[s->now].next & BIT(to));
 	s->now = to;
-	log_event(LOG_DEBUG, s->what, "state changed", log_int("id", (int64_t)s->id),
+	log_event(LOG_TRACE, s->what, "state changed", log_int("id", (int64_t)s->id),
 	          log_str("from", from), log_str("to", state_name(s)));
 }
 

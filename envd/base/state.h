@@ -1,6 +1,6 @@
 /*
  * A checked state field: an object's states are an enum with a table of names and allowed next
- * states; state_move asserts the move and traces it at debug level.
+ * states; state_move asserts the move and traces it at level trace.
  *
  *     static const struct state_rule rules[] = {
  *             [DOOR_OPEN]   = { "open",   BIT(DOOR_CLOSED) },

@@ -30,7 +30,7 @@ static void test_state_allowed_move_is_made(void **state)
 	assert_string_equal(state_name(&s), "closed");
 }
 
-static void test_state_move_is_traced_at_debug_level(void **state)
+static void test_state_move_is_traced_at_its_own_level(void **state)
 {
 	struct state s;
 	char line[512];
@@ -39,15 +39,18 @@ static void test_state_move_is_traced_at_debug_level(void **state)
 
 	UNUSED(state);
 	assert_int_equal(pipe(fds), 0);
-	log_open(fds[1], LOG_DEBUG);
 	state_init(&s, rules, ARRAY_SIZE(rules), DOOR_OPEN, "door", 7);
+	log_open(fds[1], LOG_DEBUG);
 	state_move(&s, DOOR_CLOSED);
+	log_open(fds[1], LOG_TRACE);
+	state_move(&s, DOOR_OPEN);
 	log_open(-1, LOG_DEBUG);
 	n = read(fds[0], line, sizeof line - 1);
 	assert_true(n > 0);
 	line[n] = '\0';
-	assert_non_null(strstr(line, "\"level\":\"debug\",\"logger\":\"door\",\"id\":7,"
-	                             "\"from\":\"open\",\"to\":\"closed\""));
+	assert_non_null(strstr(line, "\"level\":\"trace\",\"logger\":\"door\",\"id\":7,"
+	                             "\"from\":\"closed\",\"to\":\"open\""));
+	assert_ptr_equal(strchr(line, '\n'), line + n - 1);
 	close(fds[0]);
 	close(fds[1]);
 }
@@ -92,7 +95,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_state_allowed_move_is_made),
-		cmocka_unit_test(test_state_move_is_traced_at_debug_level),
+		cmocka_unit_test(test_state_move_is_traced_at_its_own_level),
 		cmocka_unit_test(test_state_table_decides_each_move),
 	};
 
