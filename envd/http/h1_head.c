@@ -173,15 +173,26 @@ static bool h1_field_tidy(struct http_field *f, char *lines)
 	return true;
 }
 
+/* Its state behind that line, made once: parsing the line costs as much as a short request. */
+static const llhttp_t *h1_parser_at_fields(void)
+{
+	static llhttp_t parser;
+
+	if (!parser.settings) {
+		llhttp_init(&parser, HTTP_REQUEST, &h1_settings);
+		ASSERT(llhttp_execute(&parser, h1_any_request, sizeof h1_any_request - 1) ==
+		       HPE_OK);
+	}
+	return &parser;
+}
+
 enum h1_fields_result h1_fields_parse(char *lines, size_t len, struct http_field *fields,
                                       size_t n_max, size_t *out_n)
 {
 	struct h1_parse p = { .fields = fields, .n_max = n_max };
 	llhttp_errno_t rc;
 
-	llhttp_init(&p.parser, HTTP_REQUEST, &h1_settings);
-	rc = llhttp_execute(&p.parser, h1_any_request, sizeof h1_any_request - 1);
-	ASSERT(rc == HPE_OK);
+	p.parser = *h1_parser_at_fields();
 	rc = llhttp_execute(&p.parser, lines, len);
 	if (rc != HPE_OK && rc != HPE_PAUSED_UPGRADE)
 		return h1_fields_error(&p, lines, len);

@@ -42,15 +42,18 @@ static bool h1_escapes_are_sound(struct span s)
 	return true;
 }
 
+/* RFC 3986 3.2.2, without user names. */
+static const bool h1_host_chars[256] = {
+	['!'] = 1, ['$'] = 1,         ['%'] = 1,         ['&'] = 1,         ['\''] = 1, ['('] = 1,
+	[')'] = 1, ['*'] = 1,         ['+'] = 1,         [','] = 1,         ['-'] = 1,  ['.'] = 1,
+	[':'] = 1, [';'] = 1,         ['='] = 1,         ['['] = 1,         [']'] = 1,  ['_'] = 1,
+	['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+};
+
 static bool h1_host_is_sound(struct span host)
 {
-	static const char marks[] = "!$%&'()*+,-.:;=[]_~"; /* RFC 3986 3.2.2, without user names */
-
 	for (size_t i = 0; i < host.len; i++) {
-		char c = host.at[i];
-
-		if (!(c >= '0' && c <= '9') && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z') &&
-		    (c == '\0' || !strchr(marks, c)))
+		if (!h1_host_chars[(uint8_t)host.at[i]])
 			return false;
 	}
 	return true;

@@ -71,15 +71,20 @@ static char *h1_put_text(char *at, const char *text)
 	return h1_put(at, text, strlen(text));
 }
 
-/* Line ends in a value would begin another field. */
+/* Line ends in a value would begin another field: they, and NUL, become spaces. */
 static char *h1_put_clean(char *at, struct span s)
 {
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.at[i];
+	bool suspect = false;
 
-		*at++ = (char)(c == '\r' || c == '\n' || c == '\0' ? ' ' : c);
+	for (size_t i = 0; i < s.len; i++) {
+		at[i] = s.at[i];
+		suspect |= (uint8_t)at[i] <= '\r';
 	}
-	return at;
+	for (size_t i = 0; suspect && i < s.len; i++) {
+		if (at[i] == '\r' || at[i] == '\n' || at[i] == '\0')
+			at[i] = ' ';
+	}
+	return at + s.len;
 }
 
 static char *h1_put_field(char *at, const struct http_field *f)
