@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/state.h"
 #include "loop/timer.h"
+#include "rpc/call_log.h"
 #include "rpc/input.h"
 #include "rpc/negotiate.h"
 #include "rpc/protocol.h"
@@ -111,12 +112,17 @@ static void call_quiet(struct call *call)
 	timer_stop(&call->loop->timers, &call->keepalive);
 }
 
+static void call_tell_log(const struct call *call, enum err_kind kind)
+{
+	call_log(call->method, call->reply.is_get, call->state.id, kind);
+}
+
 /* Gives the answer, if it can still be given; the conversation is over but for its handler. */
 static void call_end(struct call *call, const ProtobufCMessage *message, struct err *e)
 {
 	call_quiet(call);
 	if (call->state.now != CALL_LOST && call->reply.x)
-		reply_finish(&call->reply, message, e);
+		call_tell_log(call, reply_finish(&call->reply, message, e));
 	err_clear(e);
 }
 
@@ -124,10 +130,12 @@ static void call_end(struct call *call, const ProtobufCMessage *message, struct 
 static void call_lose(struct call *call, struct err *e)
 {
 	call->why_lost = e->kind == ERR_NONE ? ERR_CANCELED : e->kind;
-	if (e->kind == ERR_NONE)
+	if (e->kind == ERR_NONE) {
 		call_quiet(call);
-	else
+		call_tell_log(call, ERR_CANCELED);
+	} else {
 		call_end(call, NULL, e);
+	}
 	if (call->state.now == CALL_ARRIVING) {
 		state_move(&call->state, CALL_DONE);
 		return;

@@ -106,8 +106,9 @@ void reply_add_header(struct rpc_reply *r, struct span name, struct span value);
 void reply_add_trailer(struct rpc_reply *r, struct span name, struct span value);
 void reply_add_detail(struct rpc_reply *r, struct span type_url, struct span value);
 
-/* Ends the response; the protocol's finish behind the checks that are the same for all. */
-void reply_finish(struct rpc_reply *r, const ProtobufCMessage *message, struct err *e);
+/* Ends the response; the protocol's finish behind the checks that are the same for all. e is cleared.
+ * Returns what the peer was told: a message that cannot be encoded is an error too. */
+enum err_kind reply_finish(struct rpc_reply *r, const ProtobufCMessage *message, struct err *e);
 
 /* For the protocols. */
 

@@ -97,14 +97,18 @@ void reply_add_detail(struct rpc_reply *r, struct span type_url, struct span val
 	r->last_detail = &node->next;
 }
 
-void reply_finish(struct rpc_reply *r, const ProtobufCMessage *message, struct err *e)
+enum err_kind reply_finish(struct rpc_reply *r, const ProtobufCMessage *message, struct err *e)
 {
+	enum err_kind kind;
+
 	if (r->overflowed)
 		(void)!err_set(e, ERR_LIMIT, "response metadata does not fit into %u bytes",
 		               RPC_METADATA_MAX);
 	r->protocol->finish(r, e->kind == ERR_NONE ? message : NULL, e);
-	err_clear(e);
 	ASSERT(!r->x);
+	kind = e->kind;
+	err_clear(e);
+	return kind;
 }
 
 void fields_add(struct field_list *list, const char *name, struct span value)

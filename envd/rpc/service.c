@@ -161,7 +161,7 @@ static void refuse_call(struct call_setup *setup, struct err *e)
 	reply.content_type = span_of(setup->type->text);
 	reply.is_get = setup->is_get;
 	reply.unbuffered = setup->method->kind == RPC_SERVER_STREAM;
-	reply_finish(&reply, NULL, e);
+	(void)reply_finish(&reply, NULL, e);
 	reply_deinit(&reply);
 }
 
@@ -261,6 +261,6 @@ void rpc_refuse(struct exchange **x, struct err *e)
 	*x = NULL;
 	reply.content_type = known ? span_of(known->text) : value;
 	reply.is_refusal = true;
-	reply_finish(&reply, NULL, e);
+	(void)reply_finish(&reply, NULL, e);
 	reply_deinit(&reply);
 }
