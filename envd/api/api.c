@@ -72,8 +72,15 @@ static void user_check_done(struct job *job)
 	free(check);
 }
 
-/* Nothing to do while it waits: user_check_done looks whether the peer has gone. */
-static const struct exchange_ops waiting_ops = { 0 };
+/* It is given back in user_check_done, which comes in any case. */
+static void user_check_on_stop(struct exchange *x)
+{
+	struct user_check *check = x->data;
+
+	job_cancel(&check->job);
+}
+
+static const struct exchange_ops waiting_ops = { .on_stop = user_check_on_stop };
 
 static void check_user(struct api *api, struct exchange *x, char *user_name)
 {

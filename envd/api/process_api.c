@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/process_events.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "loop/job.h"
 #include "process/process.pb-c.h"
@@ -157,12 +158,24 @@ static int launch_start(struct launch *launch, struct err *e)
 	return 0;
 }
 
+/* The pool does not log. */
+static void launch_log(const struct launch *launch)
+{
+	int error = launch->spec->user.groups_error;
+
+	if (error != 0)
+		log_event_limited(LOG_WARNING, "process",
+		                  "cannot read groups, ignoring all but the primary",
+		                  log_str("error", errno_text(error)));
+}
+
 /* A call that is over before the fork starts nothing (newer.md P.1). */
 static void launch_done(struct job *job)
 {
 	struct launch *launch = CONTAINER_OF(job, struct launch, job);
 	struct err *e = &launch->e;
 
+	launch_log(launch);
 	if (call_is_canceled(launch->call))
 		launch->rc = set_canceled(e, ERR_CANCELED);
 	if (launch->rc == 0)
@@ -172,7 +185,15 @@ static void launch_done(struct job *job)
 	launch_free(launch);
 }
 
-static const struct call_ops launch_call_ops = { 0 };
+static void launch_on_cancel(struct call *call, enum err_kind why)
+{
+	struct launch *launch = call_data(call);
+
+	UNUSED(why);
+	job_cancel(&launch->job);
+}
+
+static const struct call_ops launch_call_ops = { .on_cancel = launch_on_cancel };
 
 static struct process_config *config_of_request(const Process__StartRequest *rq, struct err *e)
 {

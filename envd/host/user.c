@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -161,9 +160,7 @@ static void groups_find(const char *path, char *line, struct user *user)
 
 	groups_add(user, user->gid);
 	if (!f) {
-		log_event_limited(LOG_WARNING, "envd",
-		                  "cannot read groups, ignoring all but the primary",
-		                  log_str("path", path), log_str("error", errno_text(errno)));
+		user->groups_error = errno;
 		return;
 	}
 	while (db_next(f, line, &s)) {

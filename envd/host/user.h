@@ -26,6 +26,7 @@ struct user {
 	gid_t gid;
 	gid_t *groups; /* the primary group, then all others that list the name */
 	size_t n_groups;
+	int groups_error; /* errno: the group file cannot be read; 0 */
 };
 
 /* Where the files are; tests have their own. */
@@ -37,7 +38,8 @@ struct user_db {
 extern const struct user_db user_db_system;
 
 /*
- * Finds the account and its groups. An unreadable group file leaves only the primary group.
+ * Finds the account and its groups. An unreadable group file leaves only the primary group and
+ * groups_error, which the loop thread logs.
  *
  * out_user  zeroed by the caller, freed with user_deinit
  * returns   0, or -1 with e:

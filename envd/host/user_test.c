@@ -1,5 +1,6 @@
 #include "host/user.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,7 @@ static void test_user_without_group_file_keeps_the_primary_group(void **state)
 	assert_int_equal(user_find(&db, "user", &user, &e), 0);
 	assert_int_equal(user.n_groups, 1);
 	assert_int_equal(user.groups[0], 1000);
+	assert_int_equal(user.groups_error, ENOENT);
 	user_deinit(&user);
 }
 
