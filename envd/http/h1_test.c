@@ -422,6 +422,18 @@ static void test_h1_abort_before_the_head_sends_nothing(void **state)
 	peer_close(&p);
 }
 
+static void test_h1_abort_leaves_the_answers_before_it_alone(void **state)
+{
+	struct server_fixture *f = *state;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, GET("/hello") GET("/hello") GET("/drop") GET("/hello"));
+	peer_expect_end(&p, HELLO HELLO);
+	assert_int_equal(f->n_requests, 3);
+	peer_close(&p);
+}
+
 static void test_h1_abort_of_a_chunked_response_leaves_out_the_end(void **state)
 {
 	struct server_fixture *f = *state;
@@ -815,6 +827,7 @@ int main(void)
 		T(test_h1_full_queue_asks_to_wait_and_then_to_proceed),
 		T(test_h1_pipelined_streams_go_on_to_their_end),
 		T(test_h1_abort_before_the_head_sends_nothing),
+		T(test_h1_abort_leaves_the_answers_before_it_alone),
 		T(test_h1_abort_of_a_chunked_response_leaves_out_the_end),
 		T(test_h1_half_close_before_the_answer_still_gets_it),
 		T(test_h1_half_close_of_pipelined_requests_answers_all),

@@ -55,7 +55,7 @@ static void h1_answer(struct exchange *x, int status, const struct http_field *f
 	struct iovec pieces[2];
 
 	if (size > sizeof small && !large) {
-		conn_close(h->conn);
+		conn_close_after_flush(h->conn);
 		h1_finished(h);
 		return;
 	}
@@ -111,7 +111,7 @@ static void h1_begin(struct exchange *x, int status, const struct http_field *fi
 
 	h->out = H1_OUT_STREAMING;
 	if (!head) {
-		conn_close(h->conn);
+		conn_close_after_flush(h->conn);
 		return;
 	}
 	h1_decide_close(h, q);
@@ -191,12 +191,11 @@ static void h1_abort(struct exchange *x)
 	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
 	struct h1 *h = q->h1;
 
-	if (h->out != H1_OUT_STREAMING || q->head.at)
-		conn_close(h->conn);
-	else if (q->until_close)
-		conn_reset(h->conn); /* an orderly end would say that this was all */
+	/* An orderly end would say that this was all, if the head is out. */
+	if (q->until_close && !q->head.at)
+		conn_reset(h->conn);
 	else
-		conn_close_after_flush(h->conn);
+		conn_close_after_flush(h->conn); /* answers to earlier requests may be queued */
 	h1_finished(h);
 }
 

@@ -125,6 +125,10 @@ static void fixture_on_request(void *ctx, struct exchange *x)
 	snprintf(h->path, sizeof h->path, "%.*s", (int)path.len, path.at);
 	h->answers_echo = span_equal(path, "/echo");
 	h->consumes = !span_equal(path, "/greedy");
+	if (span_equal(path, "/drop")) {
+		exchange_abort(&h->x);
+		return;
+	}
 	if (span_equal(path, "/pour")) {
 		h->n_to_pour = FIXTURE_POURS;
 		exchange_begin(x, 200, NULL, 0, FIXTURE_POURED);

@@ -8,6 +8,7 @@
  *   /greedy   reads the body and never says that it has consumed any
  *   /hold     only takes the exchange
  *   /begin    takes it and begins a chunked response
+ *   /drop     aborts at once
  *   /pour     begins, and sends FIXTURE_POURED bytes as fast as it may
  *   /404, /, those that are no paths    404 without a body
  *   others    as /read
