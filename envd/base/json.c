@@ -280,20 +280,6 @@ int json_i64(const struct json *value, int64_t *out_value)
 	return parse_i64(json_number(value), out_value);
 }
 
-int json_double(const struct json *value, double *out_value)
-{
-	struct span text = json_number(value);
-	double number;
-
-	if (text.len == 0)
-		return -EINVAL;
-	number = strtod(text.at, NULL);
-	if (__builtin_isinf(number))
-		return -ERANGE;
-	*out_value = number;
-	return 0;
-}
-
 const struct json *json_first(struct json_iter *it, const struct json *parent, struct span *out_key)
 {
 	it->has_keys = yyjson_is_obj(yy(parent));

@@ -72,8 +72,6 @@ struct span json_number(const struct json *value);      /* as written */
 
 /* -EINVAL: not a number, or has a fraction or exponent; -ERANGE. */
 int json_i64(const struct json *value, int64_t *out_value) MUST_CHECK;
-/* -EINVAL: not a number; -ERANGE: beyond a double. */
-int json_double(const struct json *value, double *out_value) MUST_CHECK;
 
 struct json_iter {
 	const struct json *at;

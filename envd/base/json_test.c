@@ -159,29 +159,6 @@ static void test_json_integers_are_plain_ones(void **state)
 	}
 }
 
-static void test_json_doubles_have_an_end(void **state)
-{
-	static const struct {
-		const char *text;
-		int rc;
-		double value;
-	} cases[] = {
-		{ "1.5e2", 0, 150 },     { "1e-999", 0, 0 },      { "-0.25", 0, -0.25 },
-		{ "1e999", -ERANGE, 0 }, { "\"1\"", -EINVAL, 0 },
-	};
-
-	UNUSED(state);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct parsed *p = parse(cases[i].text, 0);
-		double value = 0;
-
-		assert_int_equal(p->rc, 0);
-		assert_int_equal(json_double(p->doc.root, &value), cases[i].rc);
-		assert_true(value == cases[i].value);
-		parsed_free(p);
-	}
-}
-
 static const char *const broken[] = {
 	"",
 	" ",
@@ -416,7 +393,6 @@ int main(void)
 		cmocka_unit_test(test_json_members_keep_order_and_repeat),
 		cmocka_unit_test(test_json_string_knows_its_escapes),
 		cmocka_unit_test(test_json_integers_are_plain_ones),
-		cmocka_unit_test(test_json_doubles_have_an_end),
 		cmocka_unit_test(test_json_what_is_not_json_is_refused),
 		cmocka_unit_test(test_json_invalid_text_is_refused_or_repaired),
 		cmocka_unit_test(test_json_repair_leaves_valid_text_alone),

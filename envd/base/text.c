@@ -256,21 +256,6 @@ int percent_decode(struct buf *b, struct span s)
 	return buf_error(b);
 }
 
-void text_append_escaped(struct buf *b, const char *s, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		uint8_t c = (uint8_t)s[i];
-
-		if (c == '"' || c == '\'' || c == '\\')
-			buf_append(b, (char[]){ '\\', (char)c }, 2);
-		else if (c >= 0x20 && c < 0x7F)
-			buf_append_byte(b, c);
-		else
-			buf_append(b, (char[]){ '\\', 'x', hex_digits[c >> 4], hex_digits[c & 15] },
-			           4);
-	}
-}
-
 static void json_append_unicode(struct buf *b, unsigned unit)
 {
 	char text[6] = { '\\', 'u' };
@@ -338,16 +323,4 @@ void json_append_string(struct buf *b, const char *s, size_t len, bool html)
 		else
 			json_append_special(b, (uint8_t)s[i++]);
 	}
-}
-
-bool bytes_equal_consttime(const void *a, size_t a_len, const void *b, size_t b_len)
-{
-	const volatile uint8_t *x = a, *y = b;
-	uint8_t difference = 0;
-
-	if (a_len != b_len)
-		return false;
-	for (size_t i = 0; i < a_len; i++)
-		difference |= x[i] ^ y[i];
-	return difference == 0;
 }

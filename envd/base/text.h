@@ -41,13 +41,8 @@ int parse_u64(struct span s, uint64_t *out_value);
 /* Decodes %XX; `+` stays. -EINVAL on a broken escape. The result may contain NUL. */
 int percent_decode(struct buf *b, struct span s);
 
-/* Escapes for a log line: printable ASCII stays, quotes and backslash get one, others \xNN. */
-void text_append_escaped(struct buf *b, const char *s, size_t len);
-
 /*
  * Appends s as the inside of a JSON string. Invalid UTF-8 becomes U+FFFD. With html, <, >, &,
  * U+2028 and U+2029 are escaped too, as the reference's REST errors do (wire.md 2.2).
  */
 void json_append_string(struct buf *b, const char *s, size_t len, bool html);
-
-bool bytes_equal_consttime(const void *a, size_t a_len, const void *b, size_t b_len);

@@ -301,16 +301,6 @@ static void test_percent_mutated_and_truncated_text_is_read_or_refused(void **st
 	}
 }
 
-static void test_text_escaped_is_one_printable_line(void **state)
-{
-	CLEANUP(buf_deinit) struct buf b;
-
-	UNUSED(state);
-	buf_init(&b, OUT_MAX);
-	text_append_escaped(&b, "a \"'\\\n\x7F\xC3\xA4\0~", 11);
-	assert_holds(&b, "a \\\"\\'\\\\\\x0a\\x7f\\xc3\\xa4\\x00~");
-}
-
 static void test_json_string_is_escaped_by_the_table(void **state)
 {
 	static const struct {
@@ -343,16 +333,6 @@ static void test_json_string_is_escaped_by_the_table(void **state)
 	}
 }
 
-static void test_bytes_equal_compares_all(void **state)
-{
-	UNUSED(state);
-	assert_true(bytes_equal_consttime("abc", 3, "abc", 3));
-	assert_true(bytes_equal_consttime(NULL, 0, "", 0));
-	assert_false(bytes_equal_consttime("abc", 3, "abd", 3));
-	assert_false(bytes_equal_consttime("abc", 3, "xbc", 3));
-	assert_false(bytes_equal_consttime("abc", 3, "abc", 4));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,9 +347,7 @@ int main(void)
 		cmocka_unit_test(test_percent_decode_broken_escape_leaves_the_buffer),
 		cmocka_unit_test(test_percent_decode_result_too_large_is_refused),
 		cmocka_unit_test(test_percent_mutated_and_truncated_text_is_read_or_refused),
-		cmocka_unit_test(test_text_escaped_is_one_printable_line),
 		cmocka_unit_test(test_json_string_is_escaped_by_the_table),
-		cmocka_unit_test(test_bytes_equal_compares_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,11 +102,6 @@ void fdio_pause(struct fdio *io)
 	io->wanted = false;
 }
 
-bool fdio_is_open(const struct fdio *io)
-{
-	return io->open;
-}
-
 size_t fdio_unread(const struct fdio *io)
 {
 	int n = 0;

@@ -59,7 +59,6 @@ void fdio_close(struct fdio *io);
 
 void fdio_resume(struct fdio *io); /* nothing on a closed one */
 void fdio_pause(struct fdio *io);
-bool fdio_is_open(const struct fdio *io);
 
 /* Bytes that wait to be read, as the kernel counts them (FIONREAD); 0 when closed or unknown. */
 size_t fdio_unread(const struct fdio *io);

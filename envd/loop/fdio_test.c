@@ -178,7 +178,7 @@ static void test_fdio_closed_inside_a_read_says_nothing_more(void **state)
 	loop_fixture_turn(loop, 5);
 	assert_int_equal(r->n_reads, 1);
 	assert_int_equal(r->n_ends, 0);
-	assert_false(fdio_is_open(&r->io));
+	assert_false(r->io.open);
 	assert_int_equal(r->io.fd, -1); /* it is somebody else's number from now on */
 	assert_int_equal(fdio_unread(&r->io), 0);
 	fdio_resume(&r->io);
