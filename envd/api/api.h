@@ -27,7 +27,6 @@ struct api {
 	struct secret token;             /* the access token, unset until /init brings one */
 	/* Set by a live upgrade until the first /init: only what a row marks early is served. */
 	bool is_closed;
-	bool is_initialized;           /* an /init has succeeded in this process */
 	int64_t last_timestamp_ns;     /* of the newest /init that was applied; INT64_MIN: none */
 	struct metrics_cpu_sample cpu; /* of the last GET /metrics */
 };

@@ -155,10 +155,10 @@ static void apply_clock(const struct init_request *r, int64_t target_ns)
 		return;
 	set = clock_correct(target_ns);
 	if (set < 0)
-		log_event(LOG_WARNING, "envd", "cannot set the clock, ignoring",
-		          log_str("error", errno_text(-set)));
+		log_event_limited(LOG_WARNING, "envd", "cannot set the clock, ignoring",
+		                  log_str("error", errno_text(-set)));
 	else if (set > 0)
-		log_event(LOG_INFO, "envd", "clock set");
+		log_event_limited(LOG_INFO, "envd", "clock set");
 }
 
 static int apply_variables(struct api *api, const struct init_request *r, struct err *e)
@@ -167,8 +167,8 @@ static int apply_variables(struct api *api, const struct init_request *r, struct
 		return 0;
 	if (environ_replace_user(api->environ, r->variables, r->n_variables, e) < 0)
 		return -1;
-	log_event(LOG_DEBUG, "envd", "environment replaced",
-	          log_int("variables", (int64_t)r->n_variables));
+	log_event_limited(LOG_DEBUG, "envd", "environment replaced",
+	                  log_int("variables", (int64_t)r->n_variables));
 	return 0;
 }
 
@@ -234,7 +234,11 @@ static void serve(struct init_call *c, const struct init_request *r)
 		return;
 	}
 	if (r->has_timestamp) {
-		int n = snprintf(late, sizeof(late), "%" PRId64, late_ms);
+		int n;
+
+		log_event_limited(LOG_INFO, "envd", "the timestamp of an /init, in ms",
+		                  log_int("clock_correction", late_ms));
+		n = snprintf(late, sizeof(late), "%" PRId64, late_ms);
 
 		exchange_add_field(c->x, "X-Envd-Init-Clock-Correction",
 		                   (struct span){ late, (size_t)n });
@@ -247,7 +251,6 @@ static void serve(struct init_call *c, const struct init_request *r)
 		return;
 	}
 	/* Only now: the token is in place, so opening the gate opens it to its holder. */
-	c->api->is_initialized = true;
 	c->api->is_closed = false;
 	exchange_answer(&c->x, 204, &no_store, 1, SPAN(""));
 }
