@@ -52,6 +52,7 @@ static void write_sandbox_file(const struct config *config)
 	const char *text = config->is_not_fc ? "false" : "true";
 	CLEANUP(close_fdp) int fd = -1;
 
+	(void)mkdir("/run", 0755); /* a bare container may lack it */
 	if (mkdir(RUN_DIR, 0755) < 0 && errno != EEXIST) {
 		dprintf(STDERR_FILENO, "error creating directory %s: %s, ignoring\n", RUN_DIR,
 		        errno_text(errno));

@@ -123,7 +123,7 @@ static bool take_date_time(const char **at, const char *end, struct tm *tm)
 #define YEAR_LEAST 1678
 #define YEAR_MOST  2261
 
-int clock_parse_rfc3339(const char *text, unsigned long len, int64_t *out_ns)
+int clock_parse_rfc3339(const char *text, size_t len, int64_t *out_ns)
 {
 	const char *at = text, *end = text + len;
 	struct tm tm = { 0 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Outside these the clock is set; inside, running timers are left in peace (control.md 3.4). */
@@ -22,4 +23,4 @@ bool clock_is_off(int64_t guest_ns, int64_t target_ns);
  * RFC 3339 as Go reads it in JSON: upper-case T and Z, a fraction of any length after a point or a
  * comma (cut at nanoseconds), a numeric offset. 0 or -EINVAL.
  */
-int clock_parse_rfc3339(const char *text, unsigned long len, int64_t *out_ns);
+int clock_parse_rfc3339(const char *text, size_t len, int64_t *out_ns);

@@ -118,7 +118,9 @@ static uint32_t count_cpuinfo(const char *cpuinfo)
 		uint64_t number;
 
 		line += line != cpuinfo;
-		n += sscanf(line, "processor : %" SCNu64, &number) == 1;
+		/* Looked at first: sscanf may measure all the text that is left. */
+		n += strncmp(line, "processor", 9) == 0 &&
+		     sscanf(line, "processor : %" SCNu64, &number) == 1;
 	}
 	return n;
 }
