@@ -220,6 +220,17 @@ static void answer_text(struct init_call *c, int status, const char *text)
 	exchange_answer(&c->x, status, &type, 1, span_of(text));
 }
 
+/* How much later than its last byte the request is served, by which its time is corrected. */
+static void tell_correction(struct init_call *c, int64_t late_ms)
+{
+	char text[sizeof("-9223372036854775808")];
+	int n = snprintf(text, sizeof(text), "%" PRId64, late_ms);
+
+	log_event_limited(LOG_INFO, "envd", "init timestamp corrected",
+	                  log_int("clock_correction", late_ms));
+	exchange_add_field(c->x, "X-Envd-Init-Clock-Correction", (struct span){ text, (size_t)n });
+}
+
 static void serve(struct init_call *c, const struct init_request *r)
 {
 	const struct http_field no_store = HTTP_FIELD("Cache-Control", "no-store");
@@ -227,22 +238,13 @@ static void serve(struct init_call *c, const struct init_request *r)
 	const char *refused = why_unauthorized(c->api, r);
 	int64_t late_ms = (int64_t)(loop_now_ms(c->api->loop) - c->received_ms);
 	int64_t target_ns = r->timestamp_ns + late_ms * NS_PER_MS;
-	char late[sizeof("-9223372036854775808")];
 
 	if (refused) {
 		answer_text(c, 401, refused);
 		return;
 	}
-	if (r->has_timestamp) {
-		int n;
-
-		log_event_limited(LOG_INFO, "envd", "the timestamp of an /init, in ms",
-		                  log_int("clock_correction", late_ms));
-		n = snprintf(late, sizeof(late), "%" PRId64, late_ms);
-
-		exchange_add_field(c->x, "X-Envd-Init-Clock-Correction",
-		                   (struct span){ late, (size_t)n });
-	}
+	if (r->has_timestamp)
+		tell_correction(c, late_ms);
 	if (r->has_timestamp && target_ns < c->api->last_timestamp_ns) {
 		log_event_limited(LOG_INFO, "envd",
 		                  "an older /init came late, its data is skipped");
