@@ -41,6 +41,11 @@ class Envd:
         out, err = self.process.communicate(timeout=DEADLINE_S)
         return self.process.returncode, [json.loads(line) for line in out.splitlines()], err
 
+    def finish(self):
+        """The end of a test: the daemon leaves quietly, and a sanitizer in it has found nothing."""
+        status, _, err = self.end()
+        assert (status, err) == (0, b""), f"ended with {status}: {err.decode(errors='replace')}"
+
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 

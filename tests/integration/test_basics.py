@@ -18,7 +18,7 @@ class Basics(unittest.TestCase):
 
     def setUp(self):
         self.envd = Envd(*self.flags)
-        self.addCleanup(self.envd.end)
+        self.addCleanup(self.envd.finish)
 
     def init(self, **fields):
         headers = fields.pop("headers", {})

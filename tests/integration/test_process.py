@@ -58,7 +58,7 @@ class Run:
 class ProcessTest(unittest.TestCase):
     def setUp(self):
         self.envd = Envd()
-        self.addCleanup(self.envd.end)
+        self.addCleanup(self.envd.finish)
         self.user = basic(ME)
 
     def run_request(self, message, **headers):
@@ -213,6 +213,10 @@ class OutputTest(ProcessTest):
             wait_for(mark.exists, "the process to go on")
         wait_for(lambda: not self.list(), "it to end")
 
+    def test_command_with_a_name_longer_than_a_pipe_is_126(self):
+        run = self.run_request({"process": {"cmd": "x" * 100000}, "stdin": False})
+        self.assertEqual((run.code, run.kinds[0]), (126, "start"))
+
     def test_client_that_leaves_before_the_start_event_leaves_the_daemon_well(self):
         for _ in range(50):
             body = envelope(sh("true"))
@@ -359,6 +363,9 @@ class LoadTest(ProcessTest):
         _, log, _ = self.envd.end()
         self.assertNotIn("s3cr3t-value", str(self.envd.log) + str(log))
         kinds = [entry.get("event_type") for entry in log]
+        ended = next(entry for entry in log if entry.get("method") == "POST /process.Process/Start")
+        self.assertEqual((ended["level"], ended["logger"], ended["message"]),
+                         ("info", "process", "Process start (server stream end)"))
         self.assertIn("process_start", kinds)
         self.assertIn("process_end", kinds)
 
