@@ -405,6 +405,19 @@ static void test_call_server_stream_bytes_one_at_a_time_are_the_same(void **stat
 	scene_end(&s);
 }
 
+static void test_call_server_stream_end_frame_leaves_the_message_alone(void **state)
+{
+	struct scene s;
+
+	scene_begin(&s, state, &echo_server, STREAM_JSON);
+	push_frame(s.f, 0, "{\"text\":\"abcdefghijklmnopqrstuvwxyz\"}");
+	push_frame(s.f, ENVELOPE_END_CONNECT, "{\"metadata\":{\"a\":[\"0123456789\"]}}");
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
+	assert_log(&s, "handle(abcdefghijklmnopqrstuvwxyz) ");
+	domain_finish(&s.d, NULL);
+	scene_end(&s);
+}
+
 static void test_call_slow_reader_is_waited_for(void **state)
 {
 	struct scene s;
@@ -699,6 +712,7 @@ int main(void)
 		TEST(test_call_server_stream_error_is_status_200_and_end),
 		TEST(test_call_stream_request_frames_are_checked),
 		TEST(test_call_server_stream_bytes_one_at_a_time_are_the_same),
+		TEST(test_call_server_stream_end_frame_leaves_the_message_alone),
 		TEST(test_call_slow_reader_is_waited_for),
 		TEST(test_call_cancelled_stream_swallows_messages),
 		TEST(test_call_compressed_stream_compresses_everything),

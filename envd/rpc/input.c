@@ -182,8 +182,10 @@ static void end_json_init(ProtobufCMessage *message)
 	*message = (ProtobufCMessage){ .descriptor = &end_json };
 }
 
+/* In memory of its own: the message before it is still in use. */
 static int check_end_json(struct rpc_input *in, bool is_compressed, struct err *e)
 {
+	CLEANUP(arena_deinit) struct arena arena = { 0 };
 	CLEANUP(buf_deinit) struct buf plain = { 0 };
 	const struct buf *data = &in->frame.payload;
 	ProtobufCMessage *message;
@@ -194,9 +196,9 @@ static int check_end_json(struct rpc_input *in, bool is_compressed, struct err *
 			return -1;
 		data = &plain;
 	}
-	arena_reset(&in->arena);
-	if (codec_decode(CODEC_JSON, &end_json, bytes_of(data), data->len, &in->arena, &message,
-	                 e) < 0) {
+	arena_init(&arena, CODEC_MESSAGE_MEMORY_MAX, NULL, 0);
+	if (codec_decode(CODEC_JSON, &end_json, bytes_of(data), data->len, &arena, &message, e) <
+	    0) {
 		err_wrap(e, "unmarshal end stream message");
 		e->kind = ERR_INTERNAL;
 		return -1;
