@@ -154,7 +154,8 @@ int timeout_parse_connect(struct span value, int64_t *out_ms, struct err *e)
 		return err_set(e, ERR_INVALID, "parse timeout: \"%.*s\" has >10 digits",
 		               (int)MIN(value.len, 256), value.at);
 	if (parse_i64(value, &ms) < 0)
-		return err_set(e, ERR_INVALID, "parse timeout: parsing \"%.*s\": invalid syntax",
+		return err_set(e, ERR_INVALID,
+		               "parse timeout: strconv.ParseInt: parsing \"%.*s\": invalid syntax",
 		               (int)value.len, value.at);
 	*out_ms = MAX(ms, 0);
 	return 0;

@@ -162,8 +162,8 @@ static void test_timeout_connect_values(void **state)
 		{ "0", 0, NULL },
 		{ "-5", 0, NULL },
 		{ "00000000001", 0, "parse timeout: \"00000000001\" has >10 digits" },
-		{ "x", 0, "parse timeout: parsing \"x\": invalid syntax" },
-		{ "1.5", 0, "parse timeout: parsing \"1.5\": invalid syntax" },
+		{ "x", 0, "parse timeout: strconv.ParseInt: parsing \"x\": invalid syntax" },
+		{ "1.5", 0, "parse timeout: strconv.ParseInt: parsing \"1.5\": invalid syntax" },
 	};
 
 	UNUSED(state);

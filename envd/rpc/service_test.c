@@ -109,8 +109,8 @@ static void test_service_bad_heads_are_refused_before_the_body(void **state)
 	                   "{\"code\":\"invalid_argument\",\"message\":\"Connect-Protocol-Version "
 	                   "must be \\\"1\\\": got \\\"2\\\"\"}");
 	check_head_refusal(state, "content-type: application/json\nconnect-timeout-ms: soon\n", 400,
-	                   "{\"code\":\"invalid_argument\",\"message\":\"parse timeout: parsing "
-	                   "\\\"soon\\\": invalid syntax\"}");
+	                   "{\"code\":\"invalid_argument\",\"message\":\"parse timeout: "
+	                   "strconv.ParseInt: parsing \\\"soon\\\": invalid syntax\"}");
 }
 
 /* --- Connect GET -------------------------------------------------------------------------------- */
