@@ -294,6 +294,21 @@ static void test_server_without_connections_is_drained_but_not_inside_the_call(v
 	loop_fixture_run_until(f->loop, &is_drained);
 }
 
+/* A job that works for it is in no hurry. */
+static void test_server_closed_before_an_exchange_is_given_back_is_not_needed_for_it(void **state)
+{
+	struct server_fixture *f = *state;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, GET("/hold"));
+	peer_settle(&p);
+	server_close(TAKE_PTR(f->server), set_true, &f->closed);
+	loop_fixture_run_until(f->loop, &f->closed);
+	server_fixture_forget(f);
+	peer_close(&p);
+}
+
 static void test_server_blocks_are_used_again(void **state)
 {
 	struct server_fixture *f = *state;
@@ -332,6 +347,7 @@ int main(void)
 		T(test_server_drained_accepts_no_more),
 		T(test_server_says_when_the_last_connection_of_a_drain_has_gone),
 		T(test_server_without_connections_is_drained_but_not_inside_the_call),
+		T(test_server_closed_before_an_exchange_is_given_back_is_not_needed_for_it),
 		T(test_server_blocks_are_used_again),
 		T(test_server_charges_heads_up_to_its_limit),
 	};
