@@ -70,8 +70,10 @@ static void on_server_closed(void *ctx)
 
 	d->server = NULL;
 	process_service_close(d->process);
-	for (size_t i = 0; i < ARRAY_SIZE(end_signals); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(end_signals); i++) {
 		uv_close((uv_handle_t *)&d->signals[i], NULL);
+		signal(end_signals[i], SIG_IGN); /* libuv left its default: death, not status 0 */
+	}
 	state_move(&d->state, DAEMON_DONE);
 	loop_stop(&d->loop);
 }
