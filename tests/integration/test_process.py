@@ -350,6 +350,18 @@ class LoadTest(ProcessTest):
         children = pathlib.Path(f"/proc/{self.envd.pid}/task/{self.envd.pid}/children").read_text()
         self.assertEqual(children, "")
 
+    def test_two_sigterms_with_starts_on_their_way_end_it_quietly(self):
+        body = envelope(sh("true"))
+        head = ("POST /process.Process/Start HTTP/1.1\r\nHost: x\r\nContent-Type: application/connect+json\r\n"
+                f"Authorization: {self.user['Authorization']}\r\nContent-Length: {len(body)}\r\n\r\n").encode()
+        for _ in range(20):
+            s = self.envd.connect()
+            self.addCleanup(s.close)
+            s.sendall(head + body)
+        for _ in range(2):
+            self.envd.process.send_signal(signal.SIGTERM)
+        self.envd.finish()
+
     def test_refused_starts_leave_no_descriptor(self):
         self.run_sh("true")
         before = self.envd.fds()
