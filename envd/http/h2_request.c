@@ -3,11 +3,9 @@
  * pseudo-header fields there must be, names in lower case, no connection-specific fields, content
  * length against body.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/macros.h"
-#include "base/mem.h"
 #include "http/h2_session.h"
 
 /* Bytes that RFC 9113 6.5.2 adds to each field of a list. */
@@ -25,7 +23,7 @@
  */
 #define H2_HEADER_GIVE_UP (2u * HTTP_HEADER_MAX)
 
-#define H2_FIELDS_FIRST 16u /* fields of the first allocation; usual requests have fewer */
+#define H2_FIELDS_FIRST 16u /* fields of the first table; usual requests have fewer */
 
 static bool request_charge(struct h2_stream *s)
 {
@@ -39,16 +37,18 @@ static bool request_charge(struct h2_stream *s)
 	return true;
 }
 
-static bool fields_grow(struct h2_fields *f)
+static bool fields_grow(struct h2_fields *f, struct arena *arena)
 {
 	size_t cap = f->cap ? f->cap * 2 : H2_FIELDS_FIRST;
 	struct http_field *at;
 
 	if (f->n < f->cap)
 		return true;
-	at = try_realloc(f->at, cap * sizeof *at);
+	at = arena_alloc(arena, cap * sizeof *at);
 	if (!at)
 		return false;
+	if (f->n > 0)
+		memcpy(at, f->at, f->n * sizeof *at);
 	f->at = at;
 	f->cap = cap;
 	return true;
@@ -70,7 +70,7 @@ static bool request_append(struct h2_stream *s, struct h2_fields *f, size_t byte
 	f->bytes += name.len + value.len + H2_FIELD_OVERHEAD;
 	if (f->bytes > bytes_max || f->n >= HTTP_FIELDS_MAX)
 		return false;
-	if (!request_charge(s) || !fields_grow(f))
+	if (!request_charge(s) || !fields_grow(f, &s->arena))
 		return false;
 	field.name = request_copy_span(s, name);
 	field.value = request_copy_span(s, value);

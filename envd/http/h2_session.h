@@ -107,7 +107,7 @@ enum {
 };
 
 struct h2_fields {
-	struct http_field *at; /* name and value in the stream's arena */
+	struct http_field *at; /* in the stream's arena, as names and values are */
 	size_t n, cap;
 	size_t bytes; /* as RFC 9113 6.5.2 counts them: name, value and 32 */
 };

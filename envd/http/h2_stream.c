@@ -9,17 +9,16 @@
 #include <string.h>
 
 #include "base/macros.h"
-#include "base/mem.h"
 #include "http/h2_session.h"
 
-/* Bytes of a stream in memory: the struct, its extra fields and a usual request's fields. */
-#define H2_STREAM_BLOCK 3072u
-#define H2_STREAM_EXTRA 768u /* of those for exchange_add_field: what CORS adds */
+/* Bytes of a stream's block for exchange_add_field: what CORS adds. */
+#define H2_STREAM_EXTRA 768u
 
-/* The arena rounds up and keeps names apart from values; what the peer sends is counted apart. */
+/* The arena rounds up, keeps names apart from values, and has the tables of fields; what the peer
+ * sends is counted apart. */
 #define H2_STREAM_ARENA_MAX (3u * HTTP_HEADER_MAX)
 
-_Static_assert(sizeof(struct h2_stream) + H2_STREAM_EXTRA + 1024 <= H2_STREAM_BLOCK,
+_Static_assert(sizeof(struct h2_stream) + H2_STREAM_EXTRA + 1536 <= SERVER_BLOCK,
                "room for a usual request");
 
 static const struct state_rule request_rules[] = {
@@ -48,7 +47,7 @@ static void stream_on_stall(struct timer *timer)
 
 struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 {
-	struct h2_stream *s = try_malloc(H2_STREAM_BLOCK);
+	struct h2_stream *s = server_take_block(h->server);
 
 	if (!s)
 		return NULL;
@@ -59,7 +58,7 @@ struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 	s->stall.on_due = stream_on_stall;
 	exchange_init(&s->x, &h2_wire, s->first, H2_STREAM_EXTRA);
 	arena_init(&s->arena, H2_STREAM_ARENA_MAX, s->first + H2_STREAM_EXTRA,
-	           H2_STREAM_BLOCK - sizeof *s - H2_STREAM_EXTRA);
+	           SERVER_BLOCK - sizeof *s - H2_STREAM_EXTRA);
 	state_init(&s->request, request_rules, ARRAY_SIZE(request_rules), H2_REQUEST_HEAD,
 	           "h2 request", (uint64_t)id);
 	state_init(&s->response, response_rules, ARRAY_SIZE(response_rules), H2_RESPONSE_OPEN,
@@ -71,15 +70,26 @@ struct h2_stream *h2_stream_new(struct h2 *h, int32_t id)
 	return s;
 }
 
-static void stream_free(struct exchange *x)
+static struct h2_stream *stream_deinit(struct exchange *x)
 {
 	struct h2_stream *s = CONTAINER_OF(x, struct h2_stream, x);
 
 	exchange_deinit(&s->x);
 	arena_deinit(&s->arena);
-	free(s->fields.at);
-	free(s->trailers.at);
-	free(s);
+	return s;
+}
+
+static void stream_give_block(struct exchange *x)
+{
+	struct h2_stream *s = stream_deinit(x);
+
+	server_give_block(s->server, s);
+}
+
+/* Its owner had it longer than the connection: the server may be gone too. */
+static void stream_free(struct exchange *x)
+{
+	free(stream_deinit(x));
 }
 
 /* Returns n bytes of body to the connection's window, as far as they were not returned before. */
@@ -114,7 +124,8 @@ void h2_stream_closed(struct h2_stream *s)
 	server_discharge_head(s->server, s->charged);
 	buf_deinit(&s->in);
 	h2_response_deinit(s);
-	exchange_gone(&s->x, stream_free); /* may free s, may call anybody */
+	/* May free s, may call anybody. */
+	exchange_gone(&s->x, exchange_is_owned(&s->x) ? stream_free : stream_give_block);
 }
 
 void h2_stream_reset(struct h2_stream *s, uint32_t error_code)

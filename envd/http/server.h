@@ -52,11 +52,12 @@ void server_remove_conn(struct server *s, struct conn *c); /* its handles are cl
 struct span server_date(struct server *s);
 
 /*
- * Blocks of SERVER_BLOCK bytes for what lives as long as a request. A few are kept when they are
- * given back, so that a busy server allocates none and an idle one holds little.
+ * Blocks of SERVER_BLOCK bytes for what lives as long as a request. Some are kept when they are
+ * given back, so that a busy server allocates none and an idle one holds little: as many as HTTP/2
+ * has open at once when a client sends its requests in bursts.
  */
 #define SERVER_BLOCK       4096u
-#define SERVER_BLOCKS_KEPT 8u
+#define SERVER_BLOCKS_KEPT 32u
 void *server_take_block(struct server *s) MUST_CHECK; /* NULL: no memory */
 void server_give_block(struct server *s, void *block);
 
