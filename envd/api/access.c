@@ -71,5 +71,11 @@ char *access_basic_user(const struct exchange *x)
 	if (len < 0)
 		return NULL;
 	colon = memchr(text, ':', (size_t)len);
-	return colon ? xstrndup(text, (size_t)(colon - text)) : NULL;
+	if (!colon)
+		return NULL;
+	/* A NUL would make another name of it. No name has a line break. */
+	for (char *at = text; at < colon; at++)
+		if (*at == '\0')
+			*at = '\n';
+	return xstrndup(text, (size_t)(colon - text));
 }
