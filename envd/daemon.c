@@ -17,10 +17,15 @@
 #include "build_info.h"
 #include "host/environ.h"
 #include "http/server.h"
+#include "loop/job.h"
 #include "loop/loop.h"
 
 #define RUN_DIR      "/run/e2b" /* tmpfs in a guest (control.md 13) */
 #define SANDBOX_FILE RUN_DIR "/.E2B_SANDBOX"
+
+/* When the thread pool is made, if nobody needed it before: after the first answers, which threads
+ * would delay by milliseconds. */
+#define POOL_OPEN_MS 1000u
 
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_CLOSING, DAEMON_DONE };
 
@@ -44,6 +49,7 @@ struct daemon {
 	struct server *server;
 	uv_signal_t signals[ARRAY_SIZE(end_signals)];
 	struct timer drain; /* its deadline */
+	struct timer pool;  /* its threads are not made yet */
 };
 
 /* Tells processes in the guest where they are. A guest without it still works. */
@@ -82,6 +88,7 @@ static void daemon_close(struct daemon *d)
 {
 	state_move(&d->state, DAEMON_CLOSING);
 	timer_stop(&d->loop.timers, &d->drain);
+	timer_stop(&d->loop.timers, &d->pool);
 	server_close(d->server, on_server_closed, d);
 }
 
@@ -93,6 +100,11 @@ static void on_drained(void *ctx)
 static void on_drain_due(struct timer *timer)
 {
 	daemon_close(CONTAINER_OF(timer, struct daemon, drain));
+}
+
+static void on_pool_due(struct timer *timer)
+{
+	job_open_pool(&CONTAINER_OF(timer, struct daemon, pool)->loop);
 }
 
 static void on_end_signal(uv_signal_t *handle, int signum)
@@ -141,6 +153,7 @@ static void daemon_init(struct daemon *d, const struct config *config)
 	ASSERT(r == 0);
 	d->config = config;
 	d->drain.on_due = on_drain_due;
+	d->pool.on_due = on_pool_due;
 	state_init(&d->state, daemon_rules, ARRAY_SIZE(daemon_rules), DAEMON_STARTING, "daemon",
 	           (uint64_t)getpid());
 	environ_init(&d->environ);
@@ -182,6 +195,7 @@ int daemon_run(const struct config *config)
 		state_move(&d.state, DAEMON_RUNNING);
 		log_event(LOG_INFO, "envd", "listening", log_int("port", server_port(d.server)),
 		          log_str("version", ENVD_VERSION));
+		timer_start(&d.loop.timers, &d.pool, POOL_OPEN_MS);
 	}
 	loop_run(&d.loop);
 	daemon_deinit(&d);

@@ -1,6 +1,9 @@
 #include "loop/job.h"
 
+#include <stdlib.h>
+
 #include "base/macros.h"
+#include "base/mem.h"
 #include "loop/loop.h"
 
 static void job_on_work(uv_work_t *req)
@@ -29,6 +32,21 @@ void job_start(struct loop *loop, struct job *job, void (*work)(struct job *job)
 	job->done = done;
 	rc = uv_queue_work(&loop->uv, &job->req, job_on_work, job_on_done);
 	ASSERT(rc == 0); /* its only error is a missing function */
+}
+
+static void job_do_nothing(struct job *job)
+{
+	UNUSED(job);
+}
+
+static void job_free(struct job *job)
+{
+	free(job);
+}
+
+void job_open_pool(struct loop *loop)
+{
+	job_start(loop, xcalloc(1, sizeof(struct job)), job_do_nothing, job_free);
 }
 
 void job_cancel(struct job *job)

@@ -22,5 +22,11 @@ struct job {
 void job_start(struct loop *loop, struct job *job, void (*work)(struct job *job),
                void (*done)(struct job *job));
 
+/*
+ * Makes the pool's threads now. libuv would make them for the first job, and aborts when the kernel
+ * has none left: then no longer for want of threads that processes of ours have used up.
+ */
+void job_open_pool(struct loop *loop);
+
 /* A job that still waits for a thread does not run its work; done runs in any case. */
 void job_cancel(struct job *job);

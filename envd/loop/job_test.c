@@ -1,5 +1,6 @@
 #include "loop/job.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -157,11 +158,29 @@ static void test_job_in_flight_holds_the_end_of_the_loop(void **state)
 	assert_int_equal(n_done, 1);
 }
 
+static void test_job_open_pool_makes_the_threads_and_ends(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	struct dirent *entry;
+	unsigned n_threads = 0;
+	DIR *tasks;
+
+	job_open_pool(loop);
+	loop_run(loop);
+	tasks = opendir("/proc/self/task");
+	assert_non_null(tasks);
+	while ((entry = readdir(tasks)))
+		n_threads += entry->d_name[0] != '.';
+	closedir(tasks);
+	assert_true(n_threads > POOL_SIZE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define ON_LOOP(test)                                                                              \
 	cmocka_unit_test_setup_teardown(test, loop_fixture_setup, loop_fixture_teardown)
+		ON_LOOP(test_job_open_pool_makes_the_threads_and_ends),
 		ON_LOOP(test_job_works_on_another_thread_and_ends_on_the_loop),
 		ON_LOOP(test_job_many_end_once_each_and_may_free_themselves),
 		ON_LOOP(test_job_canceled_while_waiting_ends_without_work),
