@@ -14,13 +14,14 @@ DEADLINE_S = 20
 
 
 class Envd:
-    """Starts the binary on a port that the kernel chooses; ends it by pid."""
+    """Starts the binary on a port that the kernel chooses; ends it by pid. under: a command that execs it;
+    options are Popen's."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, under=(), **options):
         self.log = []
         self.process = subprocess.Popen(
-            [os.environ["ENVD_BINARY"], "-isnotfc", "-no-cgroups", "-verbose", "-listen", "tcp:127.0.0.1:0", *flags],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            [*under, os.environ["ENVD_BINARY"], "-isnotfc", "-no-cgroups", "-verbose", "-listen", "tcp:127.0.0.1:0", *flags],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         for line in self.process.stdout:
             entry = json.loads(line)
             self.log.append(entry)
