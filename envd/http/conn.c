@@ -314,8 +314,8 @@ static bool conn_sniff(struct conn *c, const uint8_t *data, size_t len)
 		h1_start(c);
 	else if (len >= CONN_PREFACE_LEN || is_h1)
 		h2_start(c);
-	else
-		conn_deadline(c, HTTP_HEADER_MS);
+	else if (conn_kept(c) == 0)
+		conn_deadline(c, HTTP_HEADER_MS); /* for all of the preface, not for each byte */
 	return c->protocol;
 }
 
@@ -397,7 +397,7 @@ static void conn_tell_end(struct conn *c)
 static void conn_drop_input(struct conn *c, size_t len)
 {
 	c->dropped += len;
-	if (c->dropped > HTTP_DRAIN_MAX)
+	if (c->dropped > HTTP_LINGER_MAX)
 		conn_close(c);
 }
 

@@ -93,7 +93,7 @@ void conn_deadline(struct conn *c, uint64_t after_ms);
 
 /*
  * Stops reading requests, writes what is queued, ends our side, and drops what the peer still
- * sends for a while (HTTP_DRAIN_MAX, HTTP_DRAIN_MS), so that a reset does not eat the answer.
+ * sends for a while (HTTP_LINGER_MAX, HTTP_DRAIN_MS), so that a reset does not eat the answer.
  */
 void conn_close_after_flush(struct conn *c);
 void conn_close(struct conn *c); /* drops what is queued */

@@ -363,12 +363,12 @@ static void test_conn_lingers_only_so_long(void **state)
 
 static void test_conn_lingers_only_for_so_much(void **state)
 {
-	char *much = xcalloc(1, HTTP_DRAIN_MAX);
+	char *much = xcalloc(1, HTTP_LINGER_MAX);
 	struct peer p;
 
 	probe_open(&p, *state);
 	conn_close_after_flush(probe.c);
-	peer_send_bytes(&p, much, HTTP_DRAIN_MAX);
+	peer_send_bytes(&p, much, HTTP_LINGER_MAX);
 	assert_int_equal(probe.n_gone, 0);
 	peer_send_bytes(&p, "x", 1);
 	assert_int_equal(probe.n_gone, 1);

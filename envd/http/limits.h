@@ -17,10 +17,13 @@
 #define HTTP_BODY_IDLE_MS   640000u
 #define HTTP_WRITE_STALL_MS 640000u
 
-/* What is read of an unwanted body to keep the connection, and of a closed one so that the peer
- * sees the answer before a reset. */
+/* What is read of an unwanted body to keep the connection. */
 #define HTTP_DRAIN_MAX (1024u * 1024u) /* bytes */
 #define HTTP_DRAIN_MS  5000u
+
+/* What is read and dropped of a closed connection for up to HTTP_DRAIN_MS, so that a peer that sends
+ * on sees the answer and not a reset: the largest message that is accepted anywhere. */
+#define HTTP_LINGER_MAX (64u * 1024u * 1024u) /* bytes */
 
 /* A handler may leave a body unread for ever, but not that of a peer that has ended its side. */
 #define HTTP_HANGUP_MS 5000u
