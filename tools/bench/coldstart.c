@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS_MAX  10000
+#define ROUNDS_MAX   10000
 #define START_US_MAX 10000000.0 /* us before a start counts as failed */
 
 extern char **environ;

@@ -16,8 +16,9 @@
 #define EVENTS_MAX 256
 #define READ_MAX   65536
 
-static const char answer[] = "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\nVary: Origin\r\n"
-			     "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
+static const char answer[] =
+	"HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\nVary: Origin\r\n"
+	"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n";
 
 static void add(int epoll, int fd)
 {
