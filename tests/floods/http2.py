@@ -65,11 +65,11 @@ class Connection:
         self.send(PREFACE + frame(SETTINGS, payload=settings) + frame(SETTINGS, ACK))
 
     def send(self, data):
-        """False once the server has hung up."""
+        """False once the server has hung up; what it said before can still be read."""
         try:
             self.socket.sendall(data)
-        except (ConnectionError, BrokenPipeError):
-            self.open = False
+        except ConnectionError:
+            return False
         return self.open
 
     def flood(self, data, times, per_write=200):
