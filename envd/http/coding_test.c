@@ -49,6 +49,28 @@ static void test_gzip_round_trips(void **state)
 	free(data);
 }
 
+/* A smaller window for small messages: all of the message must be in it. */
+static void test_gzip_small_message_finds_what_it_began_with(void **state)
+{
+	uint8_t data[3100];
+	uint32_t noise = 1;
+
+	UNUSED(state);
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (uint8_t)((noise = noise * 1664525 + 1013904223) >> 24);
+	for (size_t len = 3060; len < sizeof data; len++) {
+		struct buf p;
+
+		memcpy(data + len - 1000, data, 1000);
+		check_round_trip(data, len);
+		p = packed(data, len);
+		assert_in_range(p.len, 1, len - 800);
+		buf_deinit(&p);
+		for (size_t i = len - 1000; i < len; i++)
+			data[i] = (uint8_t)((noise = noise * 1664525 + 1013904223) >> 24);
+	}
+}
+
 static void test_gzip_appends_to_what_is_there(void **state)
 {
 	struct buf p = packed("def", 3), out;
@@ -153,6 +175,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gzip_round_trips),
+		cmocka_unit_test(test_gzip_small_message_finds_what_it_began_with),
 		cmocka_unit_test(test_gzip_appends_to_what_is_there),
 		cmocka_unit_test(test_gzip_members_are_joined),
 		cmocka_unit_test(test_gzip_bomb_is_stopped_at_the_limit),
