@@ -19,7 +19,18 @@ struct outcome {
 	unsigned n_messages;
 	size_t text_bytes;
 	enum err_kind error;
+	const char *text; /* of the latest message */
+	size_t text_len;
 };
+
+/* A message lives until the next one: the end frame leaves it alone. */
+static void keep(struct outcome *o, const ProtobufCMessage *message)
+{
+	o->n_messages++;
+	o->text = ((const Test__Echo *)message)->text;
+	o->text_len = strlen(o->text);
+	o->text_bytes += o->text_len;
+}
 
 /* Asks until there is nothing more. False: the conversation is over. */
 static bool pull(struct rpc_input *in, struct outcome *o)
@@ -32,10 +43,10 @@ static bool pull(struct rpc_input *in, struct outcome *o)
 		case INPUT_FOUND_NOTHING:
 			return true;
 		case INPUT_FOUND_MESSAGE:
-			o->n_messages++;
-			o->text_bytes += strlen(((Test__Echo *)message)->text);
+			keep(o, message);
 			break;
 		case INPUT_FOUND_END:
+			ASSERT(!o->text || strlen(o->text) == o->text_len);
 			return false;
 		case INPUT_FOUND_ERROR:
 			ASSERT(e.kind != ERR_NONE);
