@@ -4,10 +4,10 @@
  *
  * Decoding puts the message into an arena, whose limit is the limit on what a small input can
  * blow up to. Strict as wire.md 5.5: invalid UTF-8, duplicate keys, conflicting oneof members,
- * wrong types and nesting beyond CODEC_DEPTH_MAX are ERR_INVALID; unknown fields are skipped. A
- * string with a NUL byte is refused, because protobuf-c's strings end at one. The input is read
- * only and may go away afterwards: JSON is copied into the arena once and parsed there, its
- * strings and bytes stay in that copy.
+ * wrong types and messages nested beyond CODEC_PROTO_DEPTH_MAX are ERR_INVALID; unknown fields are
+ * skipped, those of JSON down to JSON_DEPTH_MAX (base/json.h). A string with a NUL byte is refused,
+ * because protobuf-c's strings end at one. The input is read only and may go away afterwards: JSON
+ * is copied into the arena once and parsed there, its strings and bytes stay in that copy.
  *
  * Encoding appends to a buf; bytes fields of JSON are base64 straight into it. Strings that are
  * not UTF-8 are repaired with U+FFFD in both codings.
@@ -30,7 +30,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define CODEC_DEPTH_MAX 10000u /* nesting of JSON that is skipped, as protojson's */
 /* Messages in messages, in both codings and directions, map entries included: these recurse. None of
  * envd's own nests deeper than five; 100 is what other implementations take at the least. */
 #define CODEC_PROTO_DEPTH_MAX 100u

@@ -2,6 +2,7 @@
  * The JSON mapping as a table: what is accepted and how it is said again, and what is refused.
  * The expectations are Go's protojson's with unknown fields discarded.
  */
+#include "base/json.h"
 #include "rpc/codec_fixture.h"
 
 #define SCALARS   &codec__test__scalars__descriptor
@@ -493,8 +494,8 @@ static char *nested(const char *open, size_t n, const char *middle, const char *
 static void test_json_unknown_field_nests_up_to_the_limit(void **state)
 {
 	struct codec_fixture *f = *state;
-	char *deepest = nested("{\"x\":", CODEC_DEPTH_MAX, "0", "}");
-	char *deeper = nested("{\"x\":", CODEC_DEPTH_MAX, "[]", "}");
+	char *deepest = nested("{\"x\":", JSON_DEPTH_MAX, "0", "}");
+	char *deeper = nested("{\"x\":", JSON_DEPTH_MAX, "[]", "}");
 	char *absurd = repeated("", "{\"x\":", 1000000, "");
 
 	assert_non_null(decode_json(f, SCALARS, deepest));
