@@ -1,9 +1,10 @@
 /*
  * The input half of a call: bytes of a request body to messages.
  *
- *     READING ──▶ ENDED ──▶ CLOSED        READING  a body or frames are on their way
- *        └────────────────────▲           ENDED    the client has sent its last message
- *                                         CLOSED   broken, or nobody wants it any more
+ *     READING ──▶ AFTER_END ──▶ ENDED     READING    a body or frames are on their way
+ *        └────────────────────────▲       AFTER_END  an end frame has come; the body has not ended
+ *                                         ENDED      the client has sent its last message
+ *     any ──▶ CLOSED                      CLOSED     broken, or nobody wants it any more
  *
  * Nothing is decoded before it is asked for: what arrives earlier waits, undecoded, and its bytes
  * are not handed back to the transport, which stops the peer at EXCHANGE_WINDOW. Errors have the
