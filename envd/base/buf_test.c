@@ -27,6 +27,27 @@ static void test_buf_appends_come_in_order(void **state)
 	assert_holds(&b, "abcde42-x");
 }
 
+static void test_buf_append_copies_every_length(void **state)
+{
+	uint8_t data[40];
+	struct buf b;
+
+	UNUSED(state);
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (uint8_t)(i + 1);
+	for (size_t len = 0; len <= sizeof data; len++) {
+		buf_init(&b, 2 * sizeof data + 1);
+		buf_append(&b, data, len);
+		buf_append_byte(&b, 0xFF);
+		buf_append(&b, data, len);
+		assert_int_equal(b.len, 2 * len + 1);
+		assert_memory_equal(b.data, data, len);
+		assert_int_equal(b.data[len], 0xFF);
+		assert_memory_equal(b.data + len + 1, data, len);
+		buf_deinit(&b);
+	}
+}
+
 static void test_buf_maximum_is_exact_and_sticks(void **state)
 {
 	CLEANUP(buf_deinit) struct buf b;
@@ -182,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_buf_appends_come_in_order),
+		cmocka_unit_test(test_buf_append_copies_every_length),
 		cmocka_unit_test(test_buf_maximum_is_exact_and_sticks),
 		cmocka_unit_test(test_buf_appendf_fits_to_the_last_byte),
 		cmocka_unit_test(test_buf_lowered_maximum_counts_before_the_capacity),
