@@ -295,6 +295,7 @@ static void start_handle(struct call *call, const ProtobufCMessage *message)
 	size_t n_bytes = 0;
 
 	spec = spec_of_request(call, rq, &e);
+	call_drop_message(call);
 	if (!spec || launch_charge(service, spec, &n_bytes, &e) < 0) {
 		spec_free(spec);
 		call_fail(&call, &e);

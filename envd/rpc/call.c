@@ -473,6 +473,13 @@ const struct rpc_method *call_method(const struct call *call)
 	return call->method;
 }
 
+void call_drop_message(struct call *call)
+{
+	ASSERT(call->state.now != CALL_ARRIVING);
+	input_drop_message(&call->input);
+	call->message = NULL;
+}
+
 void call_receive(struct call *call)
 {
 	ASSERT(call->method->kind & RPC_CLIENT_STREAM);

@@ -87,6 +87,10 @@ void *call_session(const struct call *call); /* what rpc_serve was given as sess
 struct loop *call_loop(const struct call *call);
 const struct rpc_method *call_method(const struct call *call);
 
+/* The message that handle was given is read and its memory, up to CODEC_MESSAGE_MEMORY_MAX, goes
+ * back. For streams that live long: it would stay until their end. */
+void call_drop_message(struct call *call);
+
 /* Asks for the next message; asking twice is asking once. */
 void call_receive(struct call *call);
 
