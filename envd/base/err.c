@@ -28,7 +28,7 @@ PRINTF_LIKE(2, 0)
 static char *text_format(const char *tail, const char *fmt, va_list args)
 {
 	size_t tail_len = strnlen(tail, ERR_TEXT_MAX);
-	size_t head_len;
+	size_t size, head_len;
 	va_list again;
 	char *text;
 	int n;
@@ -38,11 +38,12 @@ static char *text_format(const char *tail, const char *fmt, va_list args)
 	va_end(again);
 	if (n < 0)
 		return NULL;
-	text = try_malloc((size_t)n + tail_len + 1);
+	size = MIN((size_t)n, ERR_TEXT_MAX + 1); /* one more than fits, so that the cut is seen */
+	text = try_malloc(size + tail_len + 1);
 	if (!text)
 		return NULL;
-	vsnprintf(text, (size_t)n + 1, fmt, args);
-	head_len = text_cut(text, (size_t)n, ERR_TEXT_MAX - tail_len);
+	vsnprintf(text, size + 1, fmt, args);
+	head_len = text_cut(text, size, ERR_TEXT_MAX - tail_len);
 	memcpy(text + head_len, tail, tail_len);
 	text[head_len + tail_len] = '\0';
 	return text;
