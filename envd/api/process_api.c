@@ -113,6 +113,7 @@ static const struct call_ops stream_call_ops = {
 /* A launch between the request and the fork: the pool looks up the user and the directory. */
 struct launch {
 	struct job job;
+	struct list link; /* in the service, when the pool is done with it */
 	struct process_service *service;
 	struct call *call;
 	struct spec *spec;
@@ -169,10 +170,9 @@ static void launch_log(const struct launch *launch)
 		                  log_str("error", errno_text(error)));
 }
 
-/* A call that is over before the fork starts nothing (newer.md P.1). */
-static void launch_done(struct job *job)
+/* A call that is over before the fork starts nothing (newer.md P.1). May free the service. */
+static void launch_settle(struct launch *launch)
 {
-	struct launch *launch = CONTAINER_OF(job, struct launch, job);
 	struct err *e = &launch->e;
 
 	launch_log(launch);
@@ -183,6 +183,32 @@ static void launch_done(struct job *job)
 	if (launch->rc < 0)
 		call_fail(&launch->call, e);
 	launch_free(launch);
+}
+
+/* The pool reports all it has finished at once. */
+static void launch_done(struct job *job)
+{
+	struct launch *launch = CONTAINER_OF(job, struct launch, job);
+	struct process_service *service = launch->service;
+
+	list_append(&service->resolved, &launch->link);
+	loop_defer(service->registry.loop, &service->settle);
+}
+
+static void service_on_settle(struct task *task)
+{
+	struct process_service *service = CONTAINER_OF(task, struct process_service, settle);
+	bool is_last = false;
+
+	for (unsigned i = 0; i < LAUNCHES_PER_TURN && !is_last; i++) {
+		struct launch *launch = LIST_FIRST(&service->resolved, struct launch, link);
+
+		list_remove(&launch->link);
+		is_last = list_is_empty(&service->resolved);
+		launch_settle(launch);
+	}
+	if (!is_last) /* then those that wait hold the service */
+		loop_defer(service->registry.loop, &service->settle);
 }
 
 static void launch_on_cancel(struct call *call, enum err_kind why)
@@ -499,6 +525,8 @@ struct process_service *process_service_new(struct loop *loop, struct environ_st
 	service->environ = env;
 	service->defaults = defaults;
 	service->users = &user_db_system;
+	list_init(&service->resolved);
+	service->settle.run = service_on_settle;
 	rc = getrlimit(RLIMIT_NOFILE, &service->nofile);
 	ASSERT(rc == 0);
 	return service;

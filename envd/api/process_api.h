@@ -22,9 +22,14 @@
  * resolved to. The largest possible one takes some 24 MiB. */
 #define LAUNCH_BYTES_MAX (64u * 1024u * 1024u)
 
+/* Forks of one turn of the loop, each of which takes up to a millisecond of it. */
+#define LAUNCHES_PER_TURN 8u
+
 struct process_service {
 	struct registry registry;
 	size_t launch_bytes;
+	struct list resolved;          /* launches that are ready to fork */
+	struct task settle;            /* forks some of them */
 	struct owner owner;            /* the registry, and launches that a pool thread looks at */
 	struct environ_store *environ; /* borrowed */
 	const struct defaults *defaults; /* borrowed */
