@@ -11,10 +11,14 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 import unittest
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "floods"))
+
+import http2
 from envd import Envd, basic, envelope, read_all
 
 ROOT = os.geteuid() == 0
@@ -455,6 +459,26 @@ class PeerTest(Attack):
         for s in stalled:
             s.close()
         self.kill_children()
+        self.assert_idle(fds)
+
+    def test_burst_of_starts_does_not_hold_the_loop(self):
+        """Forks alternate with everything else: few of the commands wait to be reaped at any time."""
+        self.run_true()
+        fds, n, most = self.envd.fds(), 1500, 0
+        message = envelope({"process": {"cmd": "true"}, "stdin": False})
+        block = http2.get(START.encode(), post=True) + http2.literal(b"content-type", b"application/connect+json") + \
+            http2.literal(b"authorization", self.user["Authorization"].encode())
+        connections = [http2.Connection(self.envd.port) for _ in range(n // 500)]
+        with Healthy(self.envd):
+            for c in connections:
+                c.send(b"".join(http2.frame(http2.HEADERS, http2.END_HEADERS, 2 * i + 1, block) +
+                                http2.frame(http2.DATA, http2.END_STREAM, 2 * i + 1, message) for i in range(500)))
+            for c in connections:
+                while sum(flags & http2.END_STREAM and kind == http2.DATA for kind, flags, _, _ in c.frames) < 500:
+                    most = max(most, len(self.children()))
+                    self.assertTrue(c.take())
+                c.close()
+        self.assertLess(most, 100)
         self.assert_idle(fds)
 
     def test_large_request_is_not_kept_for_the_life_of_its_stream(self):
