@@ -70,13 +70,18 @@ static struct loop *conn_loop(const struct conn *c)
 	return server_loop(c->server);
 }
 
+static bool conn_can_read(const struct conn *c)
+{
+	return !c->paused || conn_kept(c) < HTTP_PENDING_MAX;
+}
+
 static void conn_update_wants(struct conn *c)
 {
 	unsigned facts = c->stuck ? STREAM_WRITABLE : 0;
 
 	if (c->phase.now == CONN_CLOSING)
 		return;
-	if (!c->ended && (!c->paused || conn_kept(c) < HTTP_PENDING_MAX))
+	if (!c->ended && conn_can_read(c))
 		facts |= STREAM_READABLE;
 	else if (!c->ended && !c->hung_up)
 		facts |= STREAM_HANGUP;
@@ -427,6 +432,8 @@ static void conn_read(struct conn *c)
 	}
 }
 
+	if (facts & STREAM_BROKEN && !conn_can_read(c))
+		conn_close(c); /* there is no room to read as far as the error */
 /* ---- from the loop ---- */
 
 static void conn_tell_drained(struct conn *c)

@@ -257,6 +257,22 @@ static void test_conn_corked_writes_go_out_at_the_last_uncork(void **state)
 	conn_uncork(probe.c);
 	assert_int_equal(conn_queued(probe.c), 0);
 	peer_expect(&p, "abcd");
+/* There is no room to read up to the error, and the loop must not be told of it for ever. */
+static void test_conn_reset_behind_a_full_window_ends(void **state)
+{
+	char *much = xcalloc(1, 100000);
+	struct peer p;
+
+	probe_open(&p, *state);
+	probe.takes = 0;
+	peer_send_bytes(&p, much, 100000);
+	free(much);
+	assert_int_equal(conn_kept(probe.c), HTTP_PENDING_MAX);
+	write_text("unread"); /* makes its close a reset */
+	peer_reset(&p);
+	assert_int_equal(probe.n_gone, 1);
+}
+
 	assert_int_equal(probe.n_drained, 0);
 	peer_close(&p);
 }
@@ -430,3 +446,4 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
+		T(test_conn_reset_behind_a_full_window_ends),

@@ -19,6 +19,7 @@ enum {
 	STREAM_READABLE = 1, /* bytes, the end or an error wait to be read */
 	STREAM_WRITABLE = 2,
 	STREAM_HANGUP = 4, /* the peer has ended its side; only while reading is not wanted */
+	STREAM_BROKEN = 8, /* told unasked: an error waits to be read, perhaps behind bytes */
 };
 
 struct stream_ops {

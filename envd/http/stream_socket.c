@@ -54,9 +54,8 @@ static void stream_socket_on_poll(uv_poll_t *poll, int status, int events)
 	unsigned facts = 0;
 
 	if (status < 0) {
-		/* libuv has stopped polling; reading tells the error. */
-		k->wanted = 0;
-		facts = STREAM_READABLE;
+		k->wanted = 0; /* libuv has stopped polling */
+		facts = STREAM_READABLE | STREAM_BROKEN;
 	}
 	if (events & UV_READABLE)
 		facts |= STREAM_READABLE;
