@@ -321,7 +321,7 @@ static void h1_on_timeout(struct conn *c)
 		h1_refuse_status(h, 408);
 	else if (!h->x)
 		conn_close_after_flush(c); /* idle, or its unread body takes too long */
-	else if (h->hung_up || wants_body)
+	else if (wants_body || (h->hung_up && h->in == H1_IN_BODY))
 		conn_close(c);
 	else
 		conn_deadline(c, HTTP_IDLE_MS);

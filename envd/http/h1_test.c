@@ -530,6 +530,31 @@ static void test_h1_ended_peer_does_not_hold_a_handler_that_reads_no_more(void *
 	peer_close(&p);
 }
 
+/* The time for its body is not a time for the answer. */
+static void test_h1_ended_peer_whose_body_was_read_waits_for_the_answer(void **state)
+{
+	struct server_fixture *f = *state;
+	char *body = xcalloc(1, 100000);
+	struct held *h;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+	peer_send_bytes(&p, body, 100000);
+	free(body);
+	peer_end(&p);
+	h = server_fixture_held(f);
+	exchange_read(h->x);
+	peer_settle(&p);
+	assert_true(h->ended && h->how == EXCHANGE_BODY_COMPLETE);
+	server_fixture_pass(f, HTTP_HANGUP_MS + 1);
+	assert_int_equal(h->n_stops, 0);
+	held_finish(h);
+	peer_expect_end(&p,
+	                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone");
+	peer_close(&p);
+}
+
 /* In every state: the exchange, if there is one, is told once, and nothing leaks. */
 static void test_h1_peer_reset_in_each_state_stops_once(void **state)
 {
@@ -621,6 +646,40 @@ static void test_h1_body_that_never_comes_stops(void **state)
 	peer_send(&p, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
 	server_fixture_pass(f, HTTP_BODY_IDLE_MS + 1);
 	assert_int_equal(server_fixture_held(f)->n_stops, 1);
+	peer_close(&p);
+}
+
+/* A handler that has enough for now, until its timer. */
+struct late_reader {
+	struct timer timer;
+	struct exchange *x;
+};
+
+static void late_reader_on_due(struct timer *timer)
+{
+	exchange_consumed(CONTAINER_OF(timer, struct late_reader, timer)->x, EXCHANGE_WINDOW);
+}
+
+static void test_h1_body_that_was_not_wanted_has_its_time_from_then(void **state)
+{
+	struct late_reader reader = { .timer.on_due = late_reader_on_due };
+	struct server_fixture *f = *state;
+	char *body = xcalloc(1, EXCHANGE_WINDOW);
+	struct held *h;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, "POST /greedy HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+	peer_send_bytes(&p, body, EXCHANGE_WINDOW);
+	free(body);
+	h = server_fixture_held(f);
+	reader.x = h->x;
+	timer_start(&f->loop->timers, &reader.timer, HTTP_BODY_IDLE_MS - 2000);
+	server_fixture_pass(f, HTTP_BODY_IDLE_MS - 1000);
+	server_fixture_pass(f, HTTP_BODY_IDLE_MS + 1000);
+	assert_int_equal(h->n_stops, 0);
+	server_fixture_pass(f, 2 * HTTP_BODY_IDLE_MS);
+	assert_int_equal(h->n_stops, 1);
 	peer_close(&p);
 }
 
@@ -834,11 +893,13 @@ int main(void)
 		T(test_h1_half_close_in_the_body_cuts_it),
 		T(test_h1_half_close_while_streaming_stops),
 		T(test_h1_ended_peer_does_not_hold_a_handler_that_reads_no_more),
+		T(test_h1_ended_peer_whose_body_was_read_waits_for_the_answer),
 		T(test_h1_peer_reset_in_each_state_stops_once),
 		T(test_h1_idle_connection_ends_in_time),
 		T(test_h1_slow_header_is_408),
 		T(test_h1_long_running_handler_is_left_alone),
 		T(test_h1_body_that_never_comes_stops),
+		T(test_h1_body_that_was_not_wanted_has_its_time_from_then),
 		T(test_h1_header_block_beyond_the_limit_is_431),
 		T(test_h1_fields_beyond_the_limit_are_431),
 		T(test_h1_large_header_block_is_accepted),

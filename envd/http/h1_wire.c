@@ -227,7 +227,11 @@ static void h1_consumed(struct exchange *x, size_t len)
 
 	ASSERT(len <= EXCHANGE_WINDOW - h->credit);
 	h->credit += len;
-	if (was_starved && len > 0 && !h->in_input)
+	if (!was_starved || len == 0)
+		return;
+	if (h->in == H1_IN_BODY && !h->hung_up)
+		conn_deadline(h->conn, HTTP_BODY_IDLE_MS);
+	if (!h->in_input)
 		conn_resume(h->conn);
 }
 
