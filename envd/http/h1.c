@@ -350,8 +350,7 @@ static void h1_on_gone(struct conn *c)
 	if (!q)
 		return;
 	q->h1 = NULL;
-	/* Its owner may have it longer than there is a server to give the block back to. */
-	q->is_block = false;
+	h1_request_forget_server(q);
 	exchange_gone(&q->x, h1_request_free);
 }
 

@@ -77,6 +77,54 @@ static void test_h1_header_bombs_together_stay_within_the_limit(void **state)
 	free(value);
 }
 
+static void send_large_request(struct peer *p, struct server_fixture *f)
+{
+	char value[20001];
+
+	memset(value, 'v', sizeof value - 1);
+	value[sizeof value - 1] = '\0';
+	peer_open(p, f);
+	peer_send(p, "GET /hold HTTP/1.1\r\nHost: a\r\nX: ");
+	peer_send(p, value);
+	peer_send(p, "\r\n\r\n");
+}
+
+/* What a request keeps while it is served counts like what has come of one. */
+static void test_h1_large_requests_that_are_held_stay_within_the_limit(void **state)
+{
+	struct server_fixture *f = *state;
+	struct peer first, second;
+
+	send_large_request(&first, f);
+	assert_int_equal(f->n_held, 1);
+	assert_false(server_charge_head(f->server, SERVER_HEADS_MAX - 20000));
+	assert_true(server_charge_head(f->server, SERVER_HEADS_MAX - 50000));
+	send_large_request(&second, f);
+	assert_int_equal(f->n_held, 1);
+	assert_non_null(strstr(peer_text(&second), "503 Service Unavailable"));
+	peer_close(&second);
+	held_finish(server_fixture_held(f));
+	peer_settle(&first);
+	assert_true(server_charge_head(f->server, 50000));
+	server_discharge_head(f->server, SERVER_HEADS_MAX);
+	peer_close(&first);
+}
+
+/* Its owner may take as long as it likes to let go. */
+static void test_h1_large_request_of_a_gone_connection_is_not_charged(void **state)
+{
+	struct server_fixture *f = *state;
+	struct peer p;
+
+	send_large_request(&p, f);
+	server_close(TAKE_PTR(f->server), NULL, NULL); /* asserts that nothing is charged */
+	peer_settle(&p);
+	assert_int_equal(server_fixture_held(f)->n_stops, 1);
+	f->closed = true;
+	server_fixture_forget(f);
+	peer_close(&p);
+}
+
 #define N_IDLE 5000u
 
 static void test_h1_idle_connections_are_held_and_end_in_time(void **state)
@@ -169,6 +217,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_h1_byte_a_second_ends_with_the_header_time),
 		T(test_h1_header_bombs_together_stay_within_the_limit),
+		T(test_h1_large_requests_that_are_held_stay_within_the_limit),
+		T(test_h1_large_request_of_a_gone_connection_is_not_charged),
 		T(test_h1_idle_connections_are_held_and_end_in_time),
 		T(test_h1_pipelined_flood_stays_in_the_kernel),
 		T(test_h1_client_that_reads_nothing_is_not_served_for_ever),

@@ -300,10 +300,14 @@ static struct h1_exchange *h1_request_alloc(struct server *s, size_t len, size_t
 	size_t fields_size = n_fields * sizeof(struct http_field);
 	size_t size = sizeof(struct h1_exchange) + fields_size + len;
 	bool is_block = size <= SERVER_BLOCK;
-	struct h1_exchange *q = is_block ? server_take_block(s) : try_malloc(size);
+	struct h1_exchange *q;
 	char *rest;
 
-	if (!q)
+	if (!is_block && !server_charge_head(s, size))
+		return NULL;
+	q = is_block ? server_take_block(s) : try_malloc(size);
+	if (!q) {
+		server_discharge_head(s, is_block ? 0 : size);
 		return NULL;
 	memset(q, 0, sizeof *q);
 	rest = (char *)(q + 1) + fields_size;
@@ -318,7 +322,9 @@ static struct h1_exchange *h1_request_alloc(struct server *s, size_t len, size_t
 
 void h1_request_free(struct exchange *x)
 {
+	}
 	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
+	q->charged = is_block ? 0 : size;
 
 	exchange_deinit(x);
 	if (q->is_block)
@@ -329,11 +335,21 @@ void h1_request_free(struct exchange *x)
 
 static bool h1_request_parse(struct h1_exchange *q, char *head, size_t len, size_t n_fields,
                              struct h1_refusal *why)
+void h1_request_forget_server(struct h1_exchange *q)
+{
+	server_discharge_head(q->server, q->charged);
+	q->charged = 0;
+	q->is_block = false;
+	q->server = NULL;
+}
+
 {
 	struct http_request *r = &q->x.request;
 	size_t line_len = (size_t)((char *)memchr(head, '\n', len) - head) + 1;
 	struct http_field *fields = (struct http_field *)(q + 1);
 	int status = h1_request_line(r, (struct span){ head, line_len - 2 });
+	if (q->charged > 0)
+		server_discharge_head(q->server, q->charged);
 
 	if (status == 505)
 		return h1_refuse(why, 505, "unsupported protocol version");

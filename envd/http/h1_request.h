@@ -20,8 +20,9 @@ struct h1_refusal {
 struct h1_exchange {
 	struct exchange x;
 	struct server *server;
-	struct h1 *h1; /* NULL when given back or gone */
-	bool is_block; /* from server_take_block */
+	struct h1 *h1;  /* NULL when given back or gone */
+	bool is_block;  /* from server_take_block */
+	size_t charged; /* to the server's heads, if it is none */
 
 	/* the request */
 	bool keep_alive;    /* the client's wish */
@@ -48,3 +49,6 @@ _Static_assert(offsetof(struct h1_exchange, x) == 0, "h1_trailers");
 struct h1_exchange *h1_request_new(struct server *s, const char *head, size_t len, size_t n_lines,
                                    struct h1_refusal *why);
 void h1_request_free(struct exchange *x);
+
+/* Its owner may have it longer than there is a server to give anything back to. */
+void h1_request_forget_server(struct h1_exchange *q);

@@ -61,7 +61,10 @@ struct span server_date(struct server *s);
 void *server_take_block(struct server *s) MUST_CHECK; /* NULL: no memory */
 void server_give_block(struct server *s, void *block);
 
-/* Header blocks that are still arriving, all connections together: charged before they grow. */
+/*
+ * Header blocks that are still arriving, and large ones as long as their request is served, all
+ * connections together: charged before they grow.
+ */
 #define SERVER_HEADS_MAX (64u * 1024u * 1024u) /* bytes; 60 of the largest, 100,000 usual ones */
 bool server_charge_head(struct server *s, size_t bytes) MUST_CHECK;
 void server_discharge_head(struct server *s, size_t bytes);
