@@ -290,34 +290,12 @@ void conn_resume(struct conn *c)
 	loop_defer(conn_loop(c), &c->work);
 }
 
-/*
- * A first line of three words of which the last is no HTTP version: a client of HTTP/2 with a wrong
- * preface (RFC 9113 3.4). If it comes in pieces it is a bad request line of HTTP/1.
- */
-static bool conn_is_wrong_preface(const uint8_t *data, size_t len)
-{
-	const uint8_t *end = memchr(data, '\r', len);
-	const uint8_t *first = end ? memchr(data, ' ', (size_t)(end - data)) : NULL;
-	const uint8_t *second = first ? memchr(first + 1, ' ', (size_t)(end - first - 1)) : NULL;
-	struct span version;
-
-	if (!second)
-		return false;
-	version = (struct span){ (const char *)second + 1, (size_t)(end - second - 1) };
-	if (memchr(version.at, ' ', version.len))
-		return false;
-	version.len = MIN(version.len, sizeof "HTTP/" - 1);
-	return !span_equal_nocase(version, "HTTP/");
-}
-
 /* Returns whether a protocol speaks now. */
 static bool conn_sniff(struct conn *c, const uint8_t *data, size_t len)
 {
-	bool is_h1 = memcmp(data, conn_preface, MIN(len, CONN_PREFACE_LEN)) != 0;
-
-	if (is_h1 && !conn_is_wrong_preface(data, len))
+	if (memcmp(data, conn_preface, MIN(len, CONN_PREFACE_LEN)) != 0)
 		h1_start(c);
-	else if (len >= CONN_PREFACE_LEN || is_h1)
+	else if (len >= CONN_PREFACE_LEN)
 		h2_start(c);
 	else if (conn_kept(c) == 0)
 		conn_deadline(c, HTTP_HEADER_MS); /* for all of the preface, not for each byte */

@@ -48,7 +48,7 @@ extern const struct conn_protocol h2_protocol;
 
 /* They call conn_set_protocol; the input that told is offered next. */
 void h1_start(struct conn *c);
-void h2_start(struct conn *c); /* prior knowledge: the preface is still in the input */
+void h2_start(struct conn *c); /* prior knowledge: the preface, if it is one, is in the input */
 
 /*
  * Upgrade: h2c, called by h1 for a request without a body. False: the settings (the base64url text

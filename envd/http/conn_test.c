@@ -131,6 +131,23 @@ static void test_conn_tells_protocols_apart_by_their_first_bytes(void **state)
 	}
 }
 
+/* A client of HTTP/2 that is wrong from its first line: how that came must not matter. */
+static void test_conn_wrong_preface_is_an_error_of_http2_in_any_pieces(void **state)
+{
+	static const char wrong[] = "INVALID CONNECTION PREFACE\r\n\r\n";
+	struct peer p;
+
+	for (size_t step = 1; step < sizeof wrong; step++) {
+		peer_open(&p, *state);
+		peer_send_slowly(&p, wrong, sizeof wrong - 1, step);
+		peer_settle(&p);
+		assert_true(p.ended);
+		assert_int_equal(p.got.len, 9 + 8);
+		assert_int_equal(p.got.data[3], 7); /* GOAWAY */
+		peer_close(&p);
+	}
+}
+
 static void test_conn_with_half_a_preface_ends_in_time(void **state)
 {
 	struct peer p;
@@ -426,6 +443,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_conn_tells_protocols_apart_by_their_first_bytes),
+		T(test_conn_wrong_preface_is_an_error_of_http2_in_any_pieces),
 		T(test_conn_with_half_a_preface_ends_in_time),
 		T(test_conn_silent_from_the_start_ends_in_time),
 		T(test_conn_keeps_what_is_left_and_offers_it_on_resume),

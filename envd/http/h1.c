@@ -102,17 +102,45 @@ static bool h1_step_done(struct h1 *h)
 
 /* ---- the request head ---- */
 
+static void h1_free(struct h1 *h)
+{
+	h1_drop_head(h);
+	buf_deinit(&h->head);
+	if (h->is_chunked)
+		chunked_deinit(&h->chunked);
+	free(h);
+}
+
 /* True: h is freed. */
 static bool h1_upgrade(struct h1 *h, struct h1_exchange *q)
 {
-	struct conn *c = h->conn;
-
-	if (!q->h2c.at || !h2_start_upgraded(c, q->h2c, &q->x.request))
+	if (!q->h2c.at || !h2_start_upgraded(h->conn, q->h2c, &q->x.request))
 		return false;
 	h1_request_free(&q->x);
-	buf_deinit(&h->head);
-	free(h);
+	h1_free(h);
 	return true;
+}
+
+/* Once, when the first line of the connection is there. */
+static bool h1_starts_wrong(struct h1 *h, const char *data, size_t len)
+{
+	const char *line = data + h->scan.start, *cr;
+
+	if (h->started || h->scan.n_lines == 0)
+		return false;
+	h->started = true;
+	cr = memchr(line, '\r', len - h->scan.start);
+	return h1_is_wrong_preface((struct span){ line, (size_t)(cr - line) });
+}
+
+/* It refuses what is left of the line just as well: no preface ends where this one does. */
+static void h1_leave_to_h2(struct h1 *h, struct h1_input *in)
+{
+	h2_start(h->conn);
+	if (conn_is_closing(h->conn))
+		return; /* no memory */
+	h1_free(h);
+	in->handed_over = true;
 }
 
 static void h1_expectation_failed(struct h1 *h, struct h1_exchange *q)
@@ -184,6 +212,7 @@ static bool h1_step_head(struct h1 *h, struct h1_input *in)
 	size_t had = h->head.len;
 	const char *data = (const char *)in->at;
 	size_t len = in->len;
+	enum h1_scan_result found;
 
 	if (len == 0)
 		return false;
@@ -196,7 +225,12 @@ static bool h1_step_head(struct h1 *h, struct h1_input *in)
 		data = (const char *)h->head.data;
 		len = h->head.len;
 	}
-	switch (h1_scan(&h->scan, data, len)) {
+	found = h1_scan(&h->scan, data, len);
+	if (h1_starts_wrong(h, data, len)) {
+		h1_leave_to_h2(h, in);
+		return false;
+	}
+	switch (found) {
 	case H1_SCAN_COMPLETE:
 		h1_take(in, h->scan.end - had);
 		return h1_serve(h, in, data + h->scan.start, h->scan.end - h->scan.start);
@@ -342,11 +376,7 @@ static void h1_on_gone(struct conn *c)
 	struct h1 *h = conn_state(c);
 	struct h1_exchange *q = TAKE_PTR(h->x);
 
-	h1_drop_head(h);
-	buf_deinit(&h->head);
-	if (h->is_chunked)
-		chunked_deinit(&h->chunked);
-	free(h);
+	h1_free(h);
 	if (!q)
 		return;
 	q->h1 = NULL;

@@ -34,6 +34,7 @@ struct h1 {
 	bool end_due;  /* on_body_end has not been told */
 	bool closes;   /* the connection ends after this response */
 	bool hung_up;  /* the peer has ended its side, with input unread */
+	bool started;  /* the first line of the connection has come */
 	bool in_input; /* h1_on_input is running and will look again */
 	bool choked;   /* the next request waits for the queue */
 };

@@ -149,6 +149,19 @@ static int h1_request_line(struct http_request *r, struct span line)
 	                                                                                    : 400;
 }
 
+bool h1_is_wrong_preface(struct span line)
+{
+	const char *end = line.at + line.len;
+	const char *first = memchr(line.at, ' ', line.len);
+	const char *second = first ? memchr(first + 1, ' ', (size_t)(end - first - 1)) : NULL;
+	struct span last;
+
+	if (!second)
+		return false;
+	last = (struct span){ second + 1, (size_t)(end - second - 1) };
+	return !memchr(last.at, ' ', last.len) && !h1_has_prefix_nocase(last, "HTTP/");
+}
+
 /* ---- what the fields say ---- */
 
 struct h1_facts {

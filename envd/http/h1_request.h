@@ -45,6 +45,12 @@ struct h1_exchange {
 
 _Static_assert(offsetof(struct h1_exchange, x) == 0, "h1_trailers");
 
+/*
+ * The first line of a connection, without its end: three words of which the last is no version are
+ * what a client of HTTP/2 with a wrong preface says (RFC 9113 3.4).
+ */
+bool h1_is_wrong_preface(struct span line);
+
 /* NULL with why. head is copied. */
 struct h1_exchange *h1_request_new(struct server *s, const char *head, size_t len, size_t n_lines,
                                    struct h1_refusal *why);
