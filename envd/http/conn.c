@@ -410,8 +410,6 @@ static void conn_read(struct conn *c)
 	}
 }
 
-	if (facts & STREAM_BROKEN && !conn_can_read(c))
-		conn_close(c); /* there is no room to read as far as the error */
 /* ---- from the loop ---- */
 
 static void conn_tell_drained(struct conn *c)
@@ -434,6 +432,8 @@ static void conn_on_ready(struct stream *s, unsigned facts)
 		c->hung_up = true;
 	if (facts & STREAM_READABLE && c->phase.now != CONN_CLOSING)
 		conn_read(c);
+	if (facts & STREAM_BROKEN && !conn_can_read(c))
+		conn_close(c); /* there is no room to read as far as the error */
 	conn_tell_end(c);
 	conn_update_wants(c);
 }

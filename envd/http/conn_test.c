@@ -257,6 +257,22 @@ static void test_conn_hangup_is_told_behind_a_full_window(void **state)
 	peer_settle(&p);
 }
 
+/* There is no room to read up to the error, and the loop must not be told of it for ever. */
+static void test_conn_reset_behind_a_full_window_ends(void **state)
+{
+	char *much = xcalloc(1, 100000);
+	struct peer p;
+
+	probe_open(&p, *state);
+	probe.takes = 0;
+	peer_send_bytes(&p, much, 100000);
+	free(much);
+	assert_int_equal(conn_kept(probe.c), HTTP_PENDING_MAX);
+	write_text("unread"); /* makes its close a reset */
+	peer_reset(&p);
+	assert_int_equal(probe.n_gone, 1);
+}
+
 /* ---- output ---- */
 
 static void test_conn_corked_writes_go_out_at_the_last_uncork(void **state)
@@ -274,22 +290,6 @@ static void test_conn_corked_writes_go_out_at_the_last_uncork(void **state)
 	conn_uncork(probe.c);
 	assert_int_equal(conn_queued(probe.c), 0);
 	peer_expect(&p, "abcd");
-/* There is no room to read up to the error, and the loop must not be told of it for ever. */
-static void test_conn_reset_behind_a_full_window_ends(void **state)
-{
-	char *much = xcalloc(1, 100000);
-	struct peer p;
-
-	probe_open(&p, *state);
-	probe.takes = 0;
-	peer_send_bytes(&p, much, 100000);
-	free(much);
-	assert_int_equal(conn_kept(probe.c), HTTP_PENDING_MAX);
-	write_text("unread"); /* makes its close a reset */
-	peer_reset(&p);
-	assert_int_equal(probe.n_gone, 1);
-}
-
 	assert_int_equal(probe.n_drained, 0);
 	peer_close(&p);
 }
@@ -450,6 +450,7 @@ int main(void)
 		T(test_conn_paused_reads_no_more_than_its_limit),
 		T(test_conn_end_is_told_after_the_last_byte_is_taken),
 		T(test_conn_hangup_is_told_behind_a_full_window),
+		T(test_conn_reset_behind_a_full_window_ends),
 		T(test_conn_corked_writes_go_out_at_the_last_uncork),
 		T(test_conn_full_socket_queues_and_tells_when_drained),
 		T(test_conn_peer_that_takes_nothing_is_cut_in_time),
@@ -464,4 +465,3 @@ int main(void)
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
-		T(test_conn_reset_behind_a_full_window_ends),

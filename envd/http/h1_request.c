@@ -322,7 +322,9 @@ static struct h1_exchange *h1_request_alloc(struct server *s, size_t len, size_t
 	if (!q) {
 		server_discharge_head(s, is_block ? 0 : size);
 		return NULL;
+	}
 	memset(q, 0, sizeof *q);
+	q->charged = is_block ? 0 : size;
 	rest = (char *)(q + 1) + fields_size;
 	exchange_init(&q->x, NULL, is_block ? rest + len : NULL,
 	              is_block ? SERVER_BLOCK - size : 0);
@@ -333,21 +335,6 @@ static struct h1_exchange *h1_request_alloc(struct server *s, size_t len, size_t
 	return q;
 }
 
-void h1_request_free(struct exchange *x)
-{
-	}
-	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
-	q->charged = is_block ? 0 : size;
-
-	exchange_deinit(x);
-	if (q->is_block)
-		server_give_block(q->server, q);
-	else
-		free(q);
-}
-
-static bool h1_request_parse(struct h1_exchange *q, char *head, size_t len, size_t n_fields,
-                             struct h1_refusal *why)
 void h1_request_forget_server(struct h1_exchange *q)
 {
 	server_discharge_head(q->server, q->charged);
@@ -356,13 +343,26 @@ void h1_request_forget_server(struct h1_exchange *q)
 	q->server = NULL;
 }
 
+void h1_request_free(struct exchange *x)
+{
+	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
+
+	exchange_deinit(x);
+	if (q->charged > 0)
+		server_discharge_head(q->server, q->charged);
+	if (q->is_block)
+		server_give_block(q->server, q);
+	else
+		free(q);
+}
+
+static bool h1_request_parse(struct h1_exchange *q, char *head, size_t len, size_t n_fields,
+                             struct h1_refusal *why)
 {
 	struct http_request *r = &q->x.request;
 	size_t line_len = (size_t)((char *)memchr(head, '\n', len) - head) + 1;
 	struct http_field *fields = (struct http_field *)(q + 1);
 	int status = h1_request_line(r, (struct span){ head, line_len - 2 });
-	if (q->charged > 0)
-		server_discharge_head(q->server, q->charged);
 
 	if (status == 505)
 		return h1_refuse(why, 505, "unsupported protocol version");
