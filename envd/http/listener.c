@@ -80,6 +80,19 @@ static int listener_parse(const char *text, struct listener_address *out)
 
 /* ---- the socket ---- */
 
+/* What is accepted inherits them, which saves each connection five calls. */
+static void listener_set_options(int fd)
+{
+	const int on = 1, idle_s = HTTP_KEEPALIVE_S, probes = HTTP_KEEPALIVE_PROBES;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle_s, sizeof idle_s);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
 static int listener_bind(const struct listener_address *a, int *out_fd, const char **out_step)
 {
 	CLEANUP(close_fdp) int fd = -1;
@@ -89,7 +102,7 @@ static int listener_bind(const struct listener_address *a, int *out_fd, const ch
 	fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	listener_set_options(fd);
 	if (a->addr.ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, a->any ? &off : &on, sizeof on);
 	*out_step = "bind";
@@ -135,17 +148,6 @@ static int listener_port(int fd)
 
 /* ---- accepting ---- */
 
-static void listener_set_options(int fd)
-{
-	const int on = 1, idle_s = HTTP_KEEPALIVE_S, probes = HTTP_KEEPALIVE_PROBES;
-
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle_s, sizeof idle_s);
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-}
-
 static void listener_on_poll(uv_poll_t *poll, int status, int events);
 
 static void listener_watch(struct listener *l)
@@ -167,7 +169,6 @@ static bool listener_accept(struct listener *l)
 	int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd >= 0) {
-		listener_set_options(fd);
 		l->ops->on_accept(l, fd);
 		return true;
 	}
