@@ -198,6 +198,10 @@ int daemon_run(const struct config *config)
 		timer_start(&d.loop.timers, &d.pool, POOL_OPEN_MS);
 	}
 	loop_run(&d.loop);
+	if (!loop_run_out(&d.loop, DAEMON_END_MS)) {
+		log_event(LOG_WARNING, "envd", "a job does not end, ending without it");
+		_exit(status); /* exit would wait for its thread */
+	}
 	daemon_deinit(&d);
 	return status;
 }

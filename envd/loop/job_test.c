@@ -105,6 +105,9 @@ static void test_job_canceled_while_waiting_ends_without_work(void **state)
 	sem_destroy(&gate);
 }
 
+/* ms that no test machine needs for a job that is free to end. */
+#define LONG_ENOUGH_MS 10000u
+
 struct started {
 	struct job job;
 	sem_t running, gate;
@@ -141,6 +144,24 @@ static void test_job_canceled_while_working_is_still_joined(void **state)
 	assert_true(s.done);
 	assert_true(s.worked);
 	assert_true(s.job.canceled);
+	sem_destroy(&s.running);
+	sem_destroy(&s.gate);
+}
+
+static void test_job_that_is_stuck_does_not_hold_the_end_longer_than_asked(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	struct started s = { 0 };
+
+	sem_init(&s.running, 0, 0);
+	sem_init(&s.gate, 0, 0);
+	job_start(loop, &s.job, started_work, started_done);
+	sem_wait(&s.running);
+	assert_false(loop_run_out(loop, 1));
+	assert_false(s.done);
+	sem_post(&s.gate);
+	assert_true(loop_run_out(loop, LONG_ENOUGH_MS));
+	assert_true(s.done);
 	sem_destroy(&s.running);
 	sem_destroy(&s.gate);
 }
@@ -185,6 +206,7 @@ int main(void)
 		ON_LOOP(test_job_many_end_once_each_and_may_free_themselves),
 		ON_LOOP(test_job_canceled_while_waiting_ends_without_work),
 		ON_LOOP(test_job_canceled_while_working_is_still_joined),
+		ON_LOOP(test_job_that_is_stuck_does_not_hold_the_end_longer_than_asked),
 		ON_LOOP(test_job_in_flight_holds_the_end_of_the_loop),
 	};
 

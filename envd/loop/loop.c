@@ -66,29 +66,46 @@ int loop_init(struct loop *loop)
 	return 0;
 }
 
-static void loop_on_stuck(uv_timer_t *guard)
+static void loop_on_time(uv_timer_t *guard)
 {
-	uv_print_all_handles(guard->loop, stderr);
-	ASSERT(!"the loop does not end");
+	uv_stop(guard->loop);
+}
+
+static void loop_on_guard_closed(uv_handle_t *guard)
+{
+	guard->data = NULL;
+}
+
+bool loop_run_out(struct loop *loop, uint64_t ms)
+{
+	uv_timer_t guard;
+	bool alive;
+
+	uv_update_time(&loop->uv);
+	uv_timer_init(&loop->uv, &guard);
+	guard.data = &guard;
+	uv_timer_start(&guard, loop_on_time, ms, 0);
+	uv_unref((uv_handle_t *)&guard);
+	do
+		uv_run(&loop->uv, UV_RUN_DEFAULT);
+	while ((alive = uv_loop_alive(&loop->uv)) && uv_is_active((uv_handle_t *)&guard));
+
+	uv_close((uv_handle_t *)&guard, loop_on_guard_closed);
+	while (guard.data)
+		uv_run(&loop->uv, UV_RUN_NOWAIT);
+	return !alive;
 }
 
 void loop_deinit(struct loop *loop)
 {
-	uv_timer_t guard;
-
 	if (!loop->read_buf)
 		return;
-	uv_update_time(&loop->uv);
-	uv_timer_init(&loop->uv, &guard);
-	uv_timer_start(&guard, loop_on_stuck, LOOP_END_MS, 0);
-	uv_unref((uv_handle_t *)&guard);
-	do
-		uv_run(&loop->uv, UV_RUN_DEFAULT);
-	while (uv_loop_alive(&loop->uv));
-
+	if (!loop_run_out(loop, LOOP_END_MS)) {
+		uv_print_all_handles(&loop->uv, stderr);
+		ASSERT(!"the loop does not end");
+	}
 	ASSERT(list_is_empty(&loop->tasks));
 	timers_close(&loop->timers);
-	uv_close((uv_handle_t *)&guard, NULL);
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
 	uv_close((uv_handle_t *)&loop->spin, NULL);
 	uv_run(&loop->uv, UV_RUN_DEFAULT);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -35,6 +36,12 @@ struct loop {
 };
 
 int loop_init(struct loop *loop); /* 0 or negative errno */
+
+/*
+ * Runs until nothing is left, for ms at most. False: something still runs, such as a pool thread
+ * that is stuck in the kernel.
+ */
+bool loop_run_out(struct loop *loop, uint64_t ms);
 
 /* Closes the loop's own handles, runs until nothing is left, asserts that nothing is. */
 void loop_deinit(struct loop *loop);
