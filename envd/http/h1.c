@@ -6,6 +6,7 @@
  * head is read, until then later requests wait in the connection, and beyond HTTP_PENDING_MAX in
  * the kernel.
  *
+ *   requests waiting     those of HTTP_TURN_MS, then other connections have a turn
  *   answers unread       no further request is begun while EXCHANGE_SEND_HIGH bytes are queued
  *   no answer in sight   the owner may take for ever; a client that goes away is noticed
  *   answer, body unread  at most HTTP_DRAIN_MAX of it are dropped, then the connection ends
@@ -263,16 +264,29 @@ static bool h1_step(struct h1 *h, struct h1_input *in)
 	}
 }
 
+static bool h1_turn_is_long(const struct conn *c)
+{
+	uint64_t began_ms = loop_now_ms(server_loop(conn_server(c)));
+
+	return uv_hrtime() / 1000000 - began_ms >= HTTP_TURN_MS;
+}
+
 /* As far as it goes. Answers to pipelined requests go out together. */
 static void h1_advance(struct h1 *h, struct conn *c, struct h1_input *in)
 {
 	bool corked = false;
 
 	while (h1_step(h, in)) {
-		if (!corked && h->in == H1_IN_HEAD && in->len > 0) {
-			corked = true;
-			conn_cork(c);
+		if (h->in != H1_IN_HEAD || in->len == 0)
+			continue;
+		/* There is one more. */
+		if (h1_turn_is_long(c)) {
+			conn_resume(c);
+			break;
 		}
+		if (!corked)
+			conn_cork(c);
+		corked = true;
 	}
 	if (corked)
 		conn_uncork(c);

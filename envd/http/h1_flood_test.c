@@ -185,6 +185,23 @@ static void test_h1_pipelined_flood_stays_in_the_kernel(void **state)
 	peer_close(&p);
 }
 
+static void test_h1_slow_pipelined_requests_let_others_have_a_turn(void **state)
+{
+	static const char requests[] = GET("/slow") GET("/slow") GET("/slow");
+	struct server_fixture *f = *state;
+	struct peer p;
+
+	peer_open(&p, f);
+	assert_int_equal(send(p.fd, requests, sizeof requests - 1, 0), sizeof requests - 1);
+	loop_fixture_turn(f->loop, 1);
+	assert_int_equal(f->n_requests, 1);
+	loop_fixture_turn(f->loop, 1);
+	assert_int_equal(f->n_requests, 2);
+	peer_settle(&p);
+	assert_int_equal(f->n_requests, 3);
+	peer_close(&p);
+}
+
 /* It asks and asks, and reads no answer: what is queued for it stops its requests. */
 static void test_h1_client_that_reads_nothing_is_not_served_for_ever(void **state)
 {
@@ -221,6 +238,7 @@ int main(void)
 		T(test_h1_large_request_of_a_gone_connection_is_not_charged),
 		T(test_h1_idle_connections_are_held_and_end_in_time),
 		T(test_h1_pipelined_flood_stays_in_the_kernel),
+		T(test_h1_slow_pipelined_requests_let_others_have_a_turn),
 		T(test_h1_client_that_reads_nothing_is_not_served_for_ever),
 	};
 

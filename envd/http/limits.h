@@ -31,6 +31,9 @@
 /* Input that its handler does not want yet: one read. The kernel holds the rest. */
 #define HTTP_PENDING_MAX 65536u /* bytes */
 
+/* Requests that wait on a connection already are served for so long; then others have a turn. */
+#define HTTP_TURN_MS 2u
+
 /* Output of a connection: some of the largest RPC messages. Beyond, it is cut. */
 #define HTTP_QUEUE_MAX (256u * 1024u * 1024u) /* bytes */
 

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "http/conn.h"
+#include "http/limits.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/test.h"
 
@@ -104,6 +105,16 @@ static void fixture_note(struct server_fixture *f, const struct http_request *r)
 	         r->n_fields);
 }
 
+/* As one that has much to encode. */
+static void fixture_answer_slowly(struct exchange *x)
+{
+	uint64_t until_ns = uv_hrtime() + (HTTP_TURN_MS + 1) * 1000000u;
+
+	while (uv_hrtime() < until_ns)
+		;
+	exchange_answer(&x, 200, NULL, 0, SPAN("slow"));
+}
+
 static void fixture_on_request(void *ctx, struct exchange *x)
 {
 	struct server_fixture *f = ctx;
@@ -115,6 +126,10 @@ static void fixture_on_request(void *ctx, struct exchange *x)
 		memcpy(f->first, f->last, sizeof f->first);
 	if (span_equal(path, "/hello")) {
 		exchange_answer(&x, 200, NULL, 0, SPAN("hello"));
+		return;
+	}
+	if (span_equal(path, "/slow")) {
+		fixture_answer_slowly(x);
 		return;
 	}
 	if (span_equal(path, "/404") || path.len == 1 || path.at[0] != '/') {

@@ -9,6 +9,7 @@
  *   /hold     only takes the exchange
  *   /begin    takes it and begins a chunked response
  *   /drop     aborts at once
+ *   /slow     answers 200 "slow" when HTTP_TURN_MS have passed
  *   /pour     begins, and sends FIXTURE_POURED bytes as fast as it may
  *   /404, /, those that are no paths    404 without a body
  *   others    as /read
