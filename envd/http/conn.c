@@ -51,6 +51,7 @@ struct conn {
 	size_t in_at;  /* how much of it has been taken */
 	struct buf out;
 	size_t out_at;
+	size_t charged; /* to the server, of out */
 	size_t dropped; /* bytes read since the protocol wants none */
 	unsigned corks;
 
@@ -96,6 +97,7 @@ static void conn_on_closed(struct stream *s)
 
 	buf_deinit(&c->in);
 	buf_deinit(&c->out);
+	server_discharge_queue(c->server, c->charged);
 	server_remove_conn(c->server, c);
 	free(c);
 }
@@ -169,10 +171,17 @@ void conn_shutdown(struct conn *c)
 
 /* ---- output ---- */
 
+static void conn_discharge(struct conn *c, size_t n)
+{
+	server_discharge_queue(c->server, n);
+	c->charged -= n;
+}
+
 static void conn_queue_empty(struct conn *c)
 {
 	c->out_at = 0;
 	buf_reset(&c->out, 0);
+	conn_discharge(c, c->charged);
 	if (!c->stuck)
 		return;
 	c->stuck = false;
@@ -211,13 +220,20 @@ static void conn_flush(struct conn *c)
 		conn_linger(c);
 }
 
-/* Appends all but the first skip bytes. */
-static void conn_queue(struct conn *c, const struct iovec *pieces, size_t n_pieces, size_t skip)
+/* Appends all but the first skip bytes, which leaves n. */
+static void conn_queue(struct conn *c, const struct iovec *pieces, size_t n_pieces, size_t skip,
+                       size_t n)
 {
 	if (c->out_at > 0 && c->out_at >= c->out.len / 2) {
 		buf_consume(&c->out, c->out_at);
+		conn_discharge(c, c->out_at);
 		c->out_at = 0;
 	}
+	if (!server_charge_queue(c->server, n)) {
+		conn_close(c); /* as below: others have it all */
+		return;
+	}
+	c->charged += n;
 	for (size_t i = 0; i < n_pieces; i++) {
 		size_t cut = MIN(skip, pieces[i].iov_len);
 
@@ -248,7 +264,7 @@ bool conn_write(struct conn *c, const struct iovec *pieces, size_t n_pieces)
 	}
 	if (done == total)
 		return true;
-	conn_queue(c, pieces, n_pieces, done);
+	conn_queue(c, pieces, n_pieces, done, total - done);
 	if (c->corks > 0 || conn_is_closing(c))
 		return true;
 	conn_flushed(c, 0);

@@ -327,6 +327,32 @@ static void test_conn_peer_that_takes_nothing_is_cut_in_time(void **state)
 	peer_close(&p);
 }
 
+static void test_conn_whose_queue_is_too_much_for_the_server_is_cut(void **state)
+{
+	struct server_fixture *f = *state;
+	struct peer p;
+
+	assert_true(server_charge_queue(f->server, SERVER_QUEUES_MAX - 2));
+	probe_open(&p, f);
+	conn_cork(probe.c);
+	write_text("ab");
+	assert_false(server_charge_queue(f->server, 1));
+	conn_uncork(probe.c);
+	peer_expect(&p, "ab");
+	conn_cork(probe.c); /* what has gone out is not charged any more */
+	write_text("cd");
+	conn_uncork(probe.c);
+	peer_expect(&p, "cd");
+	conn_cork(probe.c);
+	write_text("efg");
+	assert_true(conn_is_closing(probe.c));
+	conn_uncork(probe.c);
+	peer_expect_end(&p, "");
+	assert_int_equal(probe.n_gone, 1);
+	server_discharge_queue(f->server, SERVER_QUEUES_MAX - 2);
+	peer_close(&p);
+}
+
 static void test_conn_without_memory_for_its_queue_is_cut(void **state)
 {
 	struct peer p;
@@ -454,6 +480,7 @@ int main(void)
 		T(test_conn_corked_writes_go_out_at_the_last_uncork),
 		T(test_conn_full_socket_queues_and_tells_when_drained),
 		T(test_conn_peer_that_takes_nothing_is_cut_in_time),
+		T(test_conn_whose_queue_is_too_much_for_the_server_is_cut),
 		T(test_conn_without_memory_for_its_queue_is_cut),
 		T(test_conn_close_tells_from_the_loop_and_once),
 		T(test_conn_close_after_flush_waits_for_queue_and_peer),

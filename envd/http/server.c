@@ -20,6 +20,7 @@ struct server {
 	struct list conns;
 	size_t n_conns;
 	size_t head_bytes;
+	size_t queue_bytes;
 	struct date date;
 	void *blocks; /* a chain through their first word */
 	unsigned n_blocks;
@@ -172,6 +173,20 @@ void server_discharge_head(struct server *s, size_t bytes)
 	s->head_bytes -= bytes;
 }
 
+bool server_charge_queue(struct server *s, size_t bytes)
+{
+	if (bytes > SERVER_QUEUES_MAX - s->queue_bytes)
+		return false;
+	s->queue_bytes += bytes;
+	return true;
+}
+
+void server_discharge_queue(struct server *s, size_t bytes)
+{
+	ASSERT(bytes <= s->queue_bytes);
+	s->queue_bytes -= bytes;
+}
+
 /* ---- the end ---- */
 
 void server_drain(struct server *s)
@@ -205,7 +220,7 @@ static void server_on_all_closed(struct owner *o)
 	void (*on_closed)(void *ctx) = s->on_closed;
 	void *ctx = s->closed_ctx;
 
-	ASSERT(s->n_conns == 0 && s->head_bytes == 0);
+	ASSERT(s->n_conns == 0 && s->head_bytes == 0 && s->queue_bytes == 0);
 	while (s->blocks) {
 		void *block = s->blocks;
 

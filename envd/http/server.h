@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "http/exchange.h"
+#include "http/limits.h"
 #include "loop/loop.h"
 
 struct server;
@@ -68,3 +69,8 @@ void server_give_block(struct server *s, void *block);
 #define SERVER_HEADS_MAX (64u * 1024u * 1024u) /* bytes; 60 of the largest, 100,000 usual ones */
 bool server_charge_head(struct server *s, size_t bytes) MUST_CHECK;
 void server_discharge_head(struct server *s, size_t bytes);
+
+/* Output that sockets have not taken, all connections together. */
+#define SERVER_QUEUES_MAX (2u * HTTP_QUEUE_MAX) /* bytes; a stuck peer leaves room for another */
+bool server_charge_queue(struct server *s, size_t bytes) MUST_CHECK;
+void server_discharge_queue(struct server *s, size_t bytes);

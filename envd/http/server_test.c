@@ -331,6 +331,16 @@ static void test_server_charges_heads_up_to_its_limit(void **state)
 	server_discharge_head(f->server, SERVER_HEADS_MAX);
 }
 
+static void test_server_charges_queues_up_to_its_limit(void **state)
+{
+	struct server_fixture *f = *state;
+
+	assert_true(server_charge_queue(f->server, SERVER_QUEUES_MAX - 1));
+	assert_true(server_charge_queue(f->server, 1));
+	assert_false(server_charge_queue(f->server, 1));
+	server_discharge_queue(f->server, SERVER_QUEUES_MAX);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, server_fixture_setup, server_fixture_teardown)
 
 int main(void)
@@ -350,6 +360,7 @@ int main(void)
 		T(test_server_closed_before_an_exchange_is_given_back_is_not_needed_for_it),
 		T(test_server_blocks_are_used_again),
 		T(test_server_charges_heads_up_to_its_limit),
+		T(test_server_charges_queues_up_to_its_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
