@@ -15,6 +15,30 @@ static const struct state_rule input_rules[] = {
 	[INPUT_CLOSED] = { "closed", 0 },
 };
 
+static size_t input_total; /* bytes charged by all inputs; loop thread */
+
+/* For an unfinished message that is to become so large. */
+static int charge(struct rpc_input *in, size_t size, struct err *e)
+{
+	size_t due = size > INPUT_FREE_MAX ? size - INPUT_FREE_MAX : 0;
+
+	if (due <= in->charged)
+		return 0;
+	if (due - in->charged > INPUT_TOTAL_MAX - input_total)
+		return err_set(e, ERR_LIMIT,
+		               "too many bytes of unfinished messages, at most %u at once",
+		               INPUT_TOTAL_MAX);
+	input_total += due - in->charged;
+	in->charged = due;
+	return 0;
+}
+
+static void discharge(struct rpc_input *in)
+{
+	input_total -= in->charged;
+	in->charged = 0;
+}
+
 void input_init(struct rpc_input *in, const struct input_form *form, void *first, size_t first_size)
 {
 	*in = (struct rpc_input){ .form = *form };
@@ -26,6 +50,7 @@ void input_init(struct rpc_input *in, const struct input_form *form, void *first
 
 void input_deinit(struct rpc_input *in)
 {
+	discharge(in);
 	envelope_deinit(&in->frame);
 	buf_deinit(&in->waiting);
 	arena_deinit(&in->arena);
@@ -70,6 +95,7 @@ void input_close(struct rpc_input *in)
 	in->n_fresh = 0;
 	buf_reset(&in->waiting, 0);
 	buf_reset(&in->frame.payload, 0);
+	discharge(in);
 }
 
 size_t input_take_credit(struct rpc_input *in)
@@ -229,6 +255,7 @@ static enum input_found take_frame(struct rpc_input *in, ProtobufCMessage **out_
 		rc = decode_payload(in, is_compressed, out_message, e);
 	}
 	envelope_next(&in->frame);
+	discharge(in);
 	return rc < 0 ? INPUT_FOUND_ERROR : found;
 }
 
@@ -252,8 +279,11 @@ static enum input_found next_frame(struct rpc_input *in, ProtobufCMessage **out_
 	size_t len;
 
 	while ((len = peek(in, &data)) > 0) {
-		ptrdiff_t n = envelope_feed(&in->frame, data, len, e);
+		ptrdiff_t n;
 
+		if (charge(in, in->frame.payload.len + len, e) < 0)
+			return INPUT_FOUND_ERROR;
+		n = envelope_feed(&in->frame, data, len, e);
 		if (n < 0)
 			return INPUT_FOUND_ERROR;
 		take(in, (size_t)n);
@@ -319,6 +349,8 @@ static enum input_found next_body(struct rpc_input *in, ProtobufCMessage **out_m
 	int rc;
 
 	while ((len = peek(in, &data)) > 0) {
+		if (charge(in, body->len + len, e) < 0)
+			return INPUT_FOUND_ERROR;
 		if (body->len == 0 && in->form.body_length > 0)
 			(void)!buf_reserve(body,
 			                   MIN((size_t)in->form.body_length, INPUT_RESERVE_MAX));
@@ -338,6 +370,7 @@ static enum input_found next_body(struct rpc_input *in, ProtobufCMessage **out_m
 		return INPUT_FOUND_ERROR;
 	rc = decode_payload(in, in->form.gzip, out_message, e);
 	buf_reset(body, 0);
+	discharge(in);
 	state_move(&in->state, INPUT_ENDED);
 	return rc < 0 ? INPUT_FOUND_ERROR : INPUT_FOUND_MESSAGE;
 }

@@ -30,6 +30,13 @@
 /* Bytes after an end-of-stream frame that are counted before we stop waiting for more. */
 #define RPC_EXTRA_MAX (1024u * 1024u)
 
+/*
+ * Bytes of unfinished messages of all calls together, where the first INPUT_FREE_MAX of each are free:
+ * four of the largest at once. A client that sends many and finishes none is refused, nobody else.
+ */
+#define INPUT_TOTAL_MAX (256u * 1024u * 1024u)
+#define INPUT_FREE_MAX  65536u
+
 enum input_state { INPUT_READING, INPUT_AFTER_END, INPUT_ENDED, INPUT_CLOSED };
 
 enum input_found {
@@ -59,6 +66,7 @@ struct rpc_input {
 	size_t n_fresh;
 	size_t credit;  /* bytes taken since input_take_credit */
 	size_t n_extra; /* bytes after the end frame */
+	size_t charged; /* bytes of INPUT_TOTAL_MAX */
 	bool body_ended;
 	enum exchange_body_end how;
 	struct arena arena; /* of the message */
