@@ -96,6 +96,23 @@ void exchange_deinit(struct exchange *x)
 	arena_deinit(&x->memory);
 }
 
+static bool exchange_is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+bool exchange_path_is_sound(struct span path)
+{
+	for (size_t i = 0; i < path.len; i++) {
+		if (path.at[i] != '%')
+			continue;
+		if (path.len - i < 3 || !exchange_is_hex(path.at[i + 1]) ||
+		    !exchange_is_hex(path.at[i + 2]))
+			return false;
+	}
+	return true;
+}
+
 void exchange_gone(struct exchange *x, void (*free_exchange)(struct exchange *x))
 {
 	x->wire = &dead_wire;
@@ -146,17 +163,6 @@ void exchange_add_field(struct exchange *x, const char *name, struct span value)
 		.name = { copy, name_len },
 		.value = { copy + name_len, value.len },
 	};
-}
-
-void exchange_remove_field(struct exchange *x, const char *name)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < x->n_extra; i++) {
-		if (!span_equal_nocase(x->extra[i].name, name))
-			x->extra[kept++] = x->extra[i];
-	}
-	x->n_extra = kept;
 }
 
 void exchange_read(struct exchange *x)

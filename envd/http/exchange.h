@@ -109,7 +109,6 @@ const struct http_field *exchange_field(const struct exchange *x, const char *na
 #define EXCHANGE_EXTRA_MAX        12u
 #define EXCHANGE_EXTRA_MEMORY_MAX (3u * 1024u * 1024u) /* bytes */
 void exchange_add_field(struct exchange *x, const char *name, struct span value);
-void exchange_remove_field(struct exchange *x, const char *name);
 
 /* Lets the body come (and sends the 100 that the peer waits for). May repeat. */
 void exchange_read(struct exchange *x);

@@ -26,22 +26,6 @@ static bool h1_target_is_sound(struct span t)
 	return t.len > 0;
 }
 
-static bool h1_is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
-static bool h1_escapes_are_sound(struct span s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.at[i] != '%')
-			continue;
-		if (s.len - i < 3 || !h1_is_hex(s.at[i + 1]) || !h1_is_hex(s.at[i + 2]))
-			return false;
-	}
-	return true;
-}
-
 /* RFC 3986 3.2.2, without user names. */
 static const bool h1_host_chars[256] = {
 	['!'] = 1, ['$'] = 1,         ['%'] = 1,         ['&'] = 1,         ['\''] = 1, ['('] = 1,
@@ -109,7 +93,7 @@ static bool h1_split_target(struct http_request *r, struct span t)
 	}
 	if (r->path.len == 0)
 		r->path = SPAN("/");
-	return h1_escapes_are_sound(r->path);
+	return exchange_path_is_sound(r->path);
 }
 
 /* "HTTP/1.1": 1.2 and later are read as 1.1 (RFC 9110 2.5). */

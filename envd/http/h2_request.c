@@ -196,7 +196,7 @@ void h2_request_complete(struct h2_stream *s, bool has_body)
 	r->n_fields = s->fields.n;
 	r->has_body = has_body;
 	request_split_target(s);
-	if (!request_set_host(s)) {
+	if (!request_set_host(s) || !exchange_path_is_sound(r->path)) {
 		h2_stream_reset(s, NGHTTP2_PROTOCOL_ERROR);
 		return;
 	}

@@ -494,6 +494,19 @@ static void test_h2_host_and_authority_that_differ_are_malformed(void **state)
 	assert_int_equal(peer_stream(p, bad)->reset_code, NGHTTP2_PROTOCOL_ERROR);
 }
 
+static void test_h2_path_with_a_broken_escape_is_malformed(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	int32_t good, bad;
+
+	peer_begin(p);
+	good = peer_request(p, "GET", "/hello?%zz", NULL, 0, false);
+	bad = peer_request(p, "GET", "/hello%zz", NULL, 0, false);
+	peer_run(p);
+	assert_int_equal(peer_stream(p, good)->status, 200);
+	assert_int_equal(peer_stream(p, bad)->reset_code, NGHTTP2_PROTOCOL_ERROR);
+}
+
 /* ---- stop, abort and reset in each state ---- */
 
 static void begin_in_state(struct h2_peer *p, int how)
@@ -960,6 +973,7 @@ int main(void)
 		TEST(test_h2_late_frames_on_a_stream_that_we_reset_are_ignored),
 		TEST(test_h2_headers_on_a_skipped_stream_end_the_connection),
 		TEST(test_h2_host_and_authority_that_differ_are_malformed),
+		TEST(test_h2_path_with_a_broken_escape_is_malformed),
 		TEST(test_h2_peer_reset_in_each_state_stops_the_owner_once),
 		TEST(test_h2_owner_may_answer_long_after_the_peer_has_gone),
 		TEST(test_h2_abort_in_each_state_resets_the_stream),

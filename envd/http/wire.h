@@ -30,6 +30,9 @@ void exchange_init(struct exchange *x, const struct exchange_wire *wire, void *s
                    size_t scratch_size);
 void exchange_deinit(struct exchange *x);
 
+/* Whether each % of a path begins an escape. A request whose path is not so is malformed. */
+bool exchange_path_is_sound(struct span path);
+
 /* Whether somebody owns it: nobody does before exchange_own and after it was given back. */
 static inline bool exchange_is_owned(const struct exchange *x)
 {
