@@ -1,5 +1,5 @@
 /*
- * gzip by zlib, both ways, for one message at a time or as a stream.
+ * gzip by zlib, both ways, for one message at a time.
  *
  * Output is bounded by the target's max; input that would pass it is -ENOBUFS (a bomb), broken or
  * cut input -EBADMSG.

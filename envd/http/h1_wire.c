@@ -23,8 +23,6 @@ static bool h1_status_has_body(int status)
  */
 static void h1_decide_close(struct h1 *h, const struct h1_exchange *q)
 {
-	if (server_is_draining(h1_server(h)))
-		h->closes = true;
 	if (h->in != H1_IN_BODY || h->reading)
 		return;
 	if (q->continue_due || (!h->is_chunked && h->body_left > HTTP_DRAIN_MAX))
