@@ -332,7 +332,7 @@ class RpcTest(Attack):
         for body, code, message, *fields in table:
             with self.subTest(f"{body[:20]} {fields}"):
                 status, answer = self.answers(start(body, *fields, "Connection: close"))[0]
-                error = json.loads(re.search(rb"\2\0\0..(\{.*\})\r\n0\r\n\r\n$", answer, re.S)[1])["error"]
+                error = json.loads(re.search(rb"\x02\x00\x00..(\{.*\})\r\n0\r\n\r\n$", answer, re.S)[1])["error"]
                 self.assertEqual((status, error["code"]), (200, code))
                 if message:
                     self.assertEqual(error["message"], message)

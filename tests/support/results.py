@@ -27,6 +27,13 @@ class Lines(unittest.TestResult):
         super().addSkip(test, reason)
         print(f"skip {self.name(test)} {reason}", flush=True)
 
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err:
+            kind = self.failures if issubclass(err[0], test.failureException) else self.errors
+            print(f"in {subtest.id()}")
+            self.bad(test, err, kind[-1][1])
+
     def addFailure(self, test, err):
         super().addFailure(test, err)
         self.bad(test, err, self.failures[-1][1])
