@@ -649,7 +649,7 @@ static void test_h1_body_that_never_comes_stops(void **state)
 	peer_close(&p);
 }
 
-/* A handler that has enough for now, until its timer. */
+/* A handler that wants no more until its timer. */
 struct late_reader {
 	struct timer timer;
 	struct exchange *x;
