@@ -57,12 +57,16 @@ static _Noreturn void child_refuse(const struct child_fds *fds, enum spawn_stage
 	_exit(EXIT_NOT_FOUND);
 }
 
+#define KERNEL_SIGSET_SIZE 8u /* bytes */
+
+/* Past the C library, which keeps its own signals from us: whoever started us may ignore them. */
 static void child_reset_signals(void)
 {
-	struct sigaction action = { .sa_handler = SIG_DFL };
+	static const unsigned long
+		by_default[8]; /* the kernel's struct sigaction, all of it zero */
 
 	for (int i = 1; i < NSIG; i++)
-		(void)sigaction(i, &action, NULL); /* KILL, STOP and the library's own refuse */
+		(void)syscall(SYS_rt_sigaction, i, by_default, NULL, KERNEL_SIGSET_SIZE);
 }
 
 /* All best effort, and while still root: a process with the wrong priority is better than none. */
