@@ -201,11 +201,10 @@ static void service_on_settle(struct task *task)
 	bool is_last = false;
 
 	for (unsigned i = 0; i < LAUNCHES_PER_TURN && !is_last; i++) {
-		struct launch *launch = LIST_FIRST(&service->resolved, struct launch, link);
+		struct list *first = list_take_first(&service->resolved);
 
-		list_remove(&launch->link);
 		is_last = list_is_empty(&service->resolved);
-		launch_settle(launch);
+		launch_settle(CONTAINER_OF(first, struct launch, link));
 	}
 	if (!is_last) /* then those that wait hold the service */
 		loop_defer(service->registry.loop, &service->settle);

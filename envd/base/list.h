@@ -52,6 +52,19 @@ static inline void list_remove(struct list *node)
 	list_init(node);
 }
 
+/* Takes the first node off; NULL if there is none. */
+static inline struct list *list_take_first(struct list *head)
+{
+	struct list *node = head->next;
+
+	if (list_is_empty(head))
+		return NULL;
+	head->next = node->next;
+	node->next->prev = head;
+	list_init(node);
+	return node;
+}
+
 #define LIST_FIRST(head, type, mem)                                                                \
 	(list_is_empty(head) ? NULL : CONTAINER_OF((head)->next, type, mem))
 

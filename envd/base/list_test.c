@@ -43,6 +43,22 @@ static void test_list_current_item_may_be_removed_in_the_loop(void **state)
 	assert_true(list_is_empty(&head));
 }
 
+static void test_list_take_first_empties_it_in_order(void **state)
+{
+	struct list head = LIST_INIT(head);
+	struct item items[3] = { 0 };
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
+		list_append(&head, &items[i].link);
+	for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+		assert_ptr_equal(list_take_first(&head), &items[i].link);
+		assert_false(list_is_linked(&items[i].link));
+	}
+	assert_true(list_is_empty(&head));
+	assert_null(list_take_first(&head));
+}
+
 static void test_list_removing_twice_or_unlinked_is_nothing(void **state)
 {
 	struct list head = LIST_INIT(head);
@@ -65,6 +81,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list_appended_items_come_in_order),
 		cmocka_unit_test(test_list_current_item_may_be_removed_in_the_loop),
+		cmocka_unit_test(test_list_take_first_empties_it_in_order),
 		cmocka_unit_test(test_list_removing_twice_or_unlinked_is_nothing),
 	};
 

@@ -22,14 +22,15 @@ static void loop_on_prepare(uv_prepare_t *prepare)
 {
 	struct loop *loop = prepare->data;
 	struct list batch = LIST_INIT(batch);
+	struct list *link;
 	struct task *task;
 
 	if (!list_is_empty(&loop->tasks)) {
 		list_insert_before(&loop->tasks, &batch);
 		list_remove(&loop->tasks);
 	}
-	while ((task = LIST_FIRST(&batch, struct task, link))) {
-		list_remove(&task->link);
+	while ((link = list_take_first(&batch))) {
+		task = CONTAINER_OF(link, struct task, link);
 		task->run(task); /* may free task */
 	}
 	loop_stop_handles_without_tasks(loop);
