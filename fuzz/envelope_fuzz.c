@@ -13,7 +13,7 @@
 #include "echo_test.pb-c.h"
 #include "rpc/input.h"
 
-#define MESSAGE_MAX 65536u /* bytes; small, so that the limit is met */
+#define MESSAGE_MAX 65536u /* bytes; small, so that the limit is met and there is no job */
 
 struct outcome {
 	unsigned n_messages;
@@ -66,7 +66,7 @@ static struct outcome run(const struct input_form *form, enum exchange_body_end 
 	size_t at = 0;
 	bool goes_on = true;
 
-	input_init(&in, form, first, sizeof first);
+	input_init(&in, NULL, form, first, sizeof first);
 	while (goes_on && at < size) {
 		size_t n = MIN(piece, size - at);
 

@@ -279,7 +279,7 @@ static void call_later(struct call *call)
 		loop_defer(call->loop, &call->later);
 }
 
-/* --- what the transport and the clock report ---------------------------------------------------- */
+/* --- what the transport, the clock and a job report ------------------------------------------- */
 
 static void call_on_body(struct exchange *x, const uint8_t *data, size_t len)
 {
@@ -290,6 +290,11 @@ static void call_on_body(struct exchange *x, const uint8_t *data, size_t len)
 	call_advance(call);
 	input_keep(&call->input);
 	call_leave(call);
+}
+
+static void call_on_decoded(struct rpc_input *input)
+{
+	call_advance(CONTAINER_OF(input, struct call, input));
 }
 
 static void call_on_body_end(struct exchange *x, enum exchange_body_end how)
@@ -381,7 +386,8 @@ static struct call *call_new(struct loop *loop, struct call_setup *setup)
 	call->later.run = call_on_later;
 	state_init(&call->state, call_rules, ARRAY_SIZE(call_rules), CALL_ARRIVING, "call",
 	           ++n_calls);
-	input_init(&call->input, &form, call->first, sizeof call->first);
+	input_init(&call->input, loop, &form, call->first, sizeof call->first);
+	call->input.on_decoded = call_on_decoded;
 	reply_init(&call->reply, TAKE_PTR(setup->x), setup->type->protocol);
 	call->reply.content_type = span_of(setup->type->text);
 	call->reply.codec = setup->type->codec;

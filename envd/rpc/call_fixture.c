@@ -17,7 +17,8 @@ static void echo_on_message(struct call *call, const ProtobufCMessage *message)
 {
 	struct domain *d = call_data(call);
 
-	buf_appendf(&d->log, "message(%s) ", ((const Test__Echo *)message)->text);
+	d->message = (const Test__Echo *)message;
+	buf_appendf(&d->log, "message(%s) ", d->message->text);
 	d->has_event = true;
 	if (d->asks)
 		call_receive(call);
@@ -60,9 +61,10 @@ static void echo_handle(struct call *call, const ProtobufCMessage *message)
 	struct domain *d = call_service(call);
 
 	d->call = call;
+	d->message = (const Test__Echo *)message;
 	call_set_ops(call, &echo_ops, d);
 	if (message)
-		buf_appendf(&d->log, "handle(%s) ", ((const Test__Echo *)message)->text);
+		buf_appendf(&d->log, "handle(%s) ", d->message->text);
 	else
 		note(d, "handle ");
 	d->has_event = true;

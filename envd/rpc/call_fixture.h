@@ -17,11 +17,12 @@
 
 struct domain {
 	struct loop *loop;
-	struct call *call; /* held since handle */
-	struct buf log;    /* what happened, in order */
-	bool answers;      /* unary and server stream: "ok" at once */
-	bool asks;         /* for the next message, always */
-	bool has_event;    /* anything since it was cleared: for loop_fixture_run_until */
+	struct call *call;         /* held since handle */
+	struct buf log;            /* what happened, in order */
+	const Test__Echo *message; /* the latest, NULL none; the call's */
+	bool answers;              /* unary and server stream: "ok" at once */
+	bool asks;                 /* for the next message, always */
+	bool has_event;            /* anything since it was cleared: for loop_fixture_run_until */
 	unsigned n_freed_sessions;
 };
 

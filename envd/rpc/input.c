@@ -2,46 +2,23 @@
 
 #include <errno.h>
 
-#include "http/coding.h"
-
 /* Bytes of a promised body that are reserved before they arrive. */
 #define INPUT_RESERVE_MAX 65536u
 
 static const struct state_rule input_rules[] = {
-	[INPUT_READING] = { "reading",
-	                    BIT(INPUT_AFTER_END) | BIT(INPUT_ENDED) | BIT(INPUT_CLOSED) },
+	[INPUT_READING] = { "reading", BIT(INPUT_DECODING) | BIT(INPUT_AFTER_END) |
+	                                       BIT(INPUT_ENDED) | BIT(INPUT_CLOSED) },
+	[INPUT_DECODING] = { "decoding",
+	                     BIT(INPUT_READING) | BIT(INPUT_ENDED) | BIT(INPUT_CLOSED) },
 	[INPUT_AFTER_END] = { "after-end", BIT(INPUT_ENDED) | BIT(INPUT_CLOSED) },
 	[INPUT_ENDED] = { "ended", BIT(INPUT_CLOSED) },
 	[INPUT_CLOSED] = { "closed", 0 },
 };
 
-static size_t input_total; /* bytes charged by all inputs; loop thread */
-
-/* For an unfinished message that is to become so large. */
-static int charge(struct rpc_input *in, size_t size, struct err *e)
+void input_init(struct rpc_input *in, struct loop *loop, const struct input_form *form, void *first,
+                size_t first_size)
 {
-	size_t due = size > INPUT_FREE_MAX ? size - INPUT_FREE_MAX : 0;
-
-	if (due <= in->charged)
-		return 0;
-	if (due - in->charged > INPUT_TOTAL_MAX - input_total)
-		return err_set(e, ERR_LIMIT,
-		               "too many bytes of unfinished messages, at most %u at once",
-		               INPUT_TOTAL_MAX);
-	input_total += due - in->charged;
-	in->charged = due;
-	return 0;
-}
-
-static void discharge(struct rpc_input *in)
-{
-	input_total -= in->charged;
-	in->charged = 0;
-}
-
-void input_init(struct rpc_input *in, const struct input_form *form, void *first, size_t first_size)
-{
-	*in = (struct rpc_input){ .form = *form };
+	*in = (struct rpc_input){ .loop = loop, .form = *form };
 	state_init(&in->state, input_rules, ARRAY_SIZE(input_rules), INPUT_READING, "input", 0);
 	envelope_init(&in->frame, form->message_max);
 	buf_init(&in->waiting, EXCHANGE_WINDOW);
@@ -50,7 +27,8 @@ void input_init(struct rpc_input *in, const struct input_form *form, void *first
 
 void input_deinit(struct rpc_input *in)
 {
-	discharge(in);
+	charge_release(&in->charge);
+	decode_job_free(TAKE_PTR(in->decode));
 	envelope_deinit(&in->frame);
 	buf_deinit(&in->waiting);
 	arena_deinit(&in->arena);
@@ -88,6 +66,8 @@ void input_close(struct rpc_input *in)
 {
 	if (in->state.now == INPUT_CLOSED)
 		return;
+	if (in->state.now == INPUT_DECODING)
+		decode_job_free(TAKE_PTR(in->decode));
 	state_move(&in->state, INPUT_CLOSED);
 	in->credit += in->waiting.len - in->waiting_at + in->n_fresh;
 	in->waiting_at = 0;
@@ -95,7 +75,7 @@ void input_close(struct rpc_input *in)
 	in->n_fresh = 0;
 	buf_reset(&in->waiting, 0);
 	buf_reset(&in->frame.payload, 0);
-	discharge(in);
+	charge_release(&in->charge);
 }
 
 size_t input_take_credit(struct rpc_input *in)
@@ -108,7 +88,11 @@ size_t input_take_credit(struct rpc_input *in)
 
 void input_drop_message(struct rpc_input *in)
 {
+	/* The one before it has been dropped. */
+	if (in->state.now == INPUT_DECODING)
+		return;
 	arena_reset(&in->arena);
+	decode_job_free(TAKE_PTR(in->decode));
 }
 
 /* The next bytes in order; 0 if there are none. */
@@ -137,99 +121,49 @@ static void take(struct rpc_input *in, size_t len)
 	in->n_fresh -= len;
 }
 
-static int decompress(const struct rpc_input *in, struct buf *out, struct err *e)
+static void on_decoded(void *data)
 {
-	const struct buf *payload = &in->frame.payload;
+	struct rpc_input *in = data;
 
-	switch (gzip_decompress(out, payload->data, payload->len)) {
-	case 0:
-		return 0;
-	case -ENOBUFS:
-		return err_set(e, ERR_LIMIT, "message is larger than configured max %zu",
-		               in->form.message_max);
-	case -ENOMEM:
-		return err_set(e, ERR_LIMIT, "decompress: no memory");
-	default:
-		return err_set(e, ERR_INVALID, "decompress: gzip: invalid data");
+	in->on_decoded(in);
+}
+
+/* The complete payload: its message, or NOTHING, when a job is to have it. */
+static enum input_found take_payload(struct rpc_input *in, bool is_compressed,
+                                     ProtobufCMessage **out_message, struct err *e)
+{
+	const struct decode_form form = {
+		.type = in->form.type,
+		.codec = in->form.codec,
+		.enveloped = in->form.protocol->enveloped,
+		.is_compressed = is_compressed,
+		.message_max = in->form.message_max,
+	};
+	struct buf *payload = &in->frame.payload;
+	int rc;
+
+	input_drop_message(in);
+	rc = decode_try(&form, payload, &in->arena, out_message, e);
+	if (rc != 0)
+		return rc < 0 ? INPUT_FOUND_ERROR : INPUT_FOUND_MESSAGE;
+	in->decode = decode_job_start(in->loop, &form, payload, &in->charge, on_decoded, in);
+	if (!in->decode) {
+		(void)!err_set(e, ERR_LIMIT, "no memory for the message");
+		return INPUT_FOUND_ERROR;
 	}
+	state_move(&in->state, INPUT_DECODING);
+	return INPUT_FOUND_NOTHING;
 }
 
-/* Never NULL, so that an empty one is an address too. */
-static const uint8_t *bytes_of(const struct buf *b)
+static enum input_found take_decoded(struct rpc_input *in, ProtobufCMessage **out_message,
+                                     struct err *e)
 {
-	static const uint8_t nothing;
-
-	return b->data ? b->data : &nothing;
-}
-
-static int decode(struct rpc_input *in, const struct buf *data, ProtobufCMessage **out_message,
-                  struct err *e)
-{
-	arena_reset(&in->arena);
-	if (data->len == 0 && in->form.codec == CODEC_JSON && !in->form.protocol->enveloped)
-		return err_set(e, ERR_INVALID,
-		               "unmarshal message: zero-length payload is not a valid JSON object");
-	/* An empty frame is the default message in either codec. */
-	if (codec_decode(data->len ? in->form.codec : CODEC_PROTO, in->form.type, bytes_of(data),
-	                 data->len, &in->arena, out_message, e) < 0)
-		return err_wrap(e, "unmarshal message");
-	return 0;
-}
-
-/* The payload that is complete, decompressed if need be. */
-static int decode_payload(struct rpc_input *in, bool is_compressed, ProtobufCMessage **out_message,
-                          struct err *e)
-{
-	CLEANUP(buf_deinit) struct buf plain = { 0 };
-
-	if (!is_compressed || in->frame.payload.len == 0)
-		return decode(in, &in->frame.payload, out_message, e);
-	buf_init(&plain, in->form.message_max);
-	if (decompress(in, &plain, e) < 0)
-		return -1;
-	return decode(in, &plain, out_message, e);
-}
-
-static void end_json_init(ProtobufCMessage *message);
-
-/* Any JSON object will do: an empty message type skips all its fields as unknown. */
-static const ProtobufCMessageDescriptor end_json = {
-	.magic = PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-	.name = "EndStreamMessage",
-	.short_name = "EndStreamMessage",
-	.c_name = "EndStreamMessage",
-	.package_name = "",
-	.sizeof_message = sizeof(ProtobufCMessage),
-	.message_init = end_json_init,
-};
-
-static void end_json_init(ProtobufCMessage *message)
-{
-	*message = (ProtobufCMessage){ .descriptor = &end_json };
-}
-
-/* In memory of its own: the message before it is still in use. */
-static int check_end_json(struct rpc_input *in, bool is_compressed, struct err *e)
-{
-	CLEANUP(arena_deinit) struct arena arena = { 0 };
-	CLEANUP(buf_deinit) struct buf plain = { 0 };
-	const struct buf *data = &in->frame.payload;
-	ProtobufCMessage *message;
-
-	buf_init(&plain, in->form.message_max);
-	if (is_compressed && data->len > 0) {
-		if (decompress(in, &plain, e) < 0)
-			return -1;
-		data = &plain;
-	}
-	arena_init(&arena, CODEC_MESSAGE_MEMORY_MAX, NULL, 0);
-	if (codec_decode(CODEC_JSON, &end_json, bytes_of(data), data->len, &arena, &message, e) <
-	    0) {
-		err_wrap(e, "unmarshal end stream message");
-		e->kind = ERR_INTERNAL;
-		return -1;
-	}
-	return 0;
+	if (!decode_job_is_done(in->decode))
+		return INPUT_FOUND_NOTHING;
+	if (decode_job_take(in->decode, out_message, e) < 0)
+		return INPUT_FOUND_ERROR;
+	state_move(&in->state, in->form.protocol->enveloped ? INPUT_READING : INPUT_ENDED);
+	return INPUT_FOUND_MESSAGE;
 }
 
 /* Decides what the complete frame is. */
@@ -238,25 +172,25 @@ static enum input_found take_frame(struct rpc_input *in, ProtobufCMessage **out_
 {
 	uint8_t flags = envelope_flags(&in->frame);
 	bool is_compressed = flags & ENVELOPE_COMPRESSED;
-	enum input_found found = INPUT_FOUND_MESSAGE;
-	int rc = 0;
+	enum input_found found = INPUT_FOUND_ERROR;
 
 	if (is_compressed && !in->form.gzip) {
-		rc = err_set(e, ERR_INTERNAL,
-		             "protocol error: sent compressed message without compression support");
+		(void)!err_set(
+			e, ERR_INTERNAL,
+			"protocol error: sent compressed message without compression support");
 	} else if (flags & in->form.protocol->end_flag) {
-		found = INPUT_FOUND_NOTHING;
 		state_move(&in->state, INPUT_AFTER_END);
-		if (in->form.protocol->end_is_json)
-			rc = check_end_json(in, is_compressed, e);
+		if (!in->form.protocol->end_is_json ||
+		    decode_end(&in->frame.payload, is_compressed, e) == 0)
+			found = INPUT_FOUND_NOTHING;
 	} else if (flags & ~ENVELOPE_COMPRESSED) {
-		rc = err_set(e, ERR_INTERNAL, "protocol error: invalid envelope flags %u", flags);
+		(void)!err_set(e, ERR_INTERNAL, "protocol error: invalid envelope flags %u", flags);
 	} else {
-		rc = decode_payload(in, is_compressed, out_message, e);
+		found = take_payload(in, is_compressed, out_message, e);
 	}
 	envelope_next(&in->frame);
-	discharge(in);
-	return rc < 0 ? INPUT_FOUND_ERROR : found;
+	charge_release(&in->charge);
+	return found;
 }
 
 /* The body is over and nothing of it waits: an error, or 0. */
@@ -281,7 +215,7 @@ static enum input_found next_frame(struct rpc_input *in, ProtobufCMessage **out_
 	while ((len = peek(in, &data)) > 0) {
 		ptrdiff_t n;
 
-		if (charge(in, in->frame.payload.len + len, e) < 0)
+		if (charge_raise(&in->charge, in->frame.payload.len + len, e) < 0)
 			return INPUT_FOUND_ERROR;
 		n = envelope_feed(&in->frame, data, len, e);
 		if (n < 0)
@@ -344,12 +278,12 @@ static enum input_found next_body(struct rpc_input *in, ProtobufCMessage **out_m
                                   struct err *e)
 {
 	struct buf *body = &in->frame.payload;
+	enum input_found found;
 	const uint8_t *data;
 	size_t len;
-	int rc;
 
 	while ((len = peek(in, &data)) > 0) {
-		if (charge(in, body->len + len, e) < 0)
+		if (charge_raise(&in->charge, body->len + len, e) < 0)
 			return INPUT_FOUND_ERROR;
 		if (body->len == 0 && in->form.body_length > 0)
 			(void)!buf_reserve(body,
@@ -368,11 +302,12 @@ static enum input_found next_body(struct rpc_input *in, ProtobufCMessage **out_m
 		return INPUT_FOUND_NOTHING;
 	if (check_body_end(in, e) < 0)
 		return INPUT_FOUND_ERROR;
-	rc = decode_payload(in, in->form.gzip, out_message, e);
+	found = take_payload(in, in->form.gzip, out_message, e);
 	buf_reset(body, 0);
-	discharge(in);
-	state_move(&in->state, INPUT_ENDED);
-	return rc < 0 ? INPUT_FOUND_ERROR : INPUT_FOUND_MESSAGE;
+	charge_release(&in->charge);
+	if (found == INPUT_FOUND_MESSAGE)
+		state_move(&in->state, INPUT_ENDED);
+	return found;
 }
 
 enum input_found input_next(struct rpc_input *in, ProtobufCMessage **out_message, struct err *e)
@@ -387,6 +322,8 @@ enum input_found input_next(struct rpc_input *in, ProtobufCMessage **out_message
 	if (in->state.now == INPUT_READING)
 		found = in->form.protocol->enveloped ? next_frame(in, out_message, e)
 		                                     : next_body(in, out_message, e);
+	else if (in->state.now == INPUT_DECODING)
+		found = take_decoded(in, out_message, e);
 	else if (in->state.now == INPUT_ENDED)
 		found = INPUT_FOUND_END;
 	/* take_frame may have come here with a NOTHING of its own. */

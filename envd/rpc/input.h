@@ -2,13 +2,15 @@
  * The input half of a call: bytes of a request body to messages.
  *
  *     READING ──▶ AFTER_END ──▶ ENDED     READING    a body or frames are on their way
- *        └────────────────────────▲       AFTER_END  an end frame has come; the body has not ended
- *                                         ENDED      the client has sent its last message
+ *      ▲   │└───────────────────▲ ▲       DECODING   a large message is with a job (decode.h)
+ *      │   ▼                      │       AFTER_END  an end frame has come; the body has not ended
+ *     DECODING ───────────────────┘       ENDED      the client has sent its last message
  *     any ──▶ CLOSED                      CLOSED     broken, or nobody wants it any more
  *
  * Nothing is decoded before it is asked for: what arrives earlier waits, undecoded, and its bytes
- * are not handed back to the transport, which stops the peer at EXCHANGE_WINDOW. Errors have the
- * texts of wire.md 5.2 and 5.3. Knows neither exchange nor handler.
+ * are not handed back to the transport, which stops the peer at EXCHANGE_WINDOW. The same goes for
+ * what arrives while a message is decoded. Errors have the texts of wire.md 5.2 and 5.3. Knows
+ * neither exchange nor handler.
  */
 #pragma once
 
@@ -23,24 +25,19 @@
 #include "base/err.h"
 #include "base/state.h"
 #include "http/exchange.h"
+#include "rpc/charge.h"
 #include "rpc/codec.h"
+#include "rpc/decode.h"
 #include "rpc/envelope.h"
 #include "rpc/protocol.h"
 
 /* Bytes after an end-of-stream frame that are counted before we stop waiting for more. */
 #define RPC_EXTRA_MAX (1024u * 1024u)
 
-/*
- * Bytes of unfinished messages of all calls together, where the first INPUT_FREE_MAX of each are free:
- * four of the largest at once. A client that sends many and finishes none is refused, nobody else.
- */
-#define INPUT_TOTAL_MAX (256u * 1024u * 1024u)
-#define INPUT_FREE_MAX  65536u
-
-enum input_state { INPUT_READING, INPUT_AFTER_END, INPUT_ENDED, INPUT_CLOSED };
+enum input_state { INPUT_READING, INPUT_DECODING, INPUT_AFTER_END, INPUT_ENDED, INPUT_CLOSED };
 
 enum input_found {
-	INPUT_FOUND_NOTHING, /* more bytes are needed */
+	INPUT_FOUND_NOTHING, /* ask again when bytes have come, or on_decoded */
 	INPUT_FOUND_MESSAGE,
 	INPUT_FOUND_END,
 	INPUT_FOUND_ERROR, /* e; closed now */
@@ -64,16 +61,20 @@ struct rpc_input {
 	size_t waiting_at;            /* bytes of it that have been taken */
 	const uint8_t *fresh;         /* borrowed between input_push and input_keep */
 	size_t n_fresh;
-	size_t credit;  /* bytes taken since input_take_credit */
-	size_t n_extra; /* bytes after the end frame */
-	size_t charged; /* bytes of INPUT_TOTAL_MAX */
+	size_t credit;        /* bytes taken since input_take_credit */
+	size_t n_extra;       /* bytes after the end frame */
+	struct charge charge; /* of the payload */
 	bool body_ended;
 	enum exchange_body_end how;
-	struct arena arena; /* of the message */
+	struct arena arena;        /* of a small message */
+	struct decode_job *decode; /* of a large one, which it keeps when it is decoded */
+	struct loop *loop;
+	/* The owner's: input_next will find something. Never runs inside a call of these. */
+	void (*on_decoded)(struct rpc_input *in);
 };
 
 /* first: memory for small messages, borrowed for the input's life. */
-void input_init(struct rpc_input *in, const struct input_form *form, void *first,
+void input_init(struct rpc_input *in, struct loop *loop, const struct input_form *form, void *first,
                 size_t first_size);
 void input_deinit(struct rpc_input *in);
 

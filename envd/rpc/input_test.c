@@ -31,13 +31,13 @@ static enum input_found feed(struct rpc_input *in, size_t size, struct err *e)
 
 static void test_input_unfinished_messages_share_a_limit(void **state)
 {
-	struct rpc_input inputs[INPUT_TOTAL_MAX / LARGE + 1];
+	struct rpc_input inputs[CHARGE_TOTAL_MAX / LARGE + 1];
 	const size_t last = ARRAY_SIZE(inputs) - 1;
 	CLEANUP(err_clear) struct err e = { 0 };
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)
-		input_init(&inputs[i], &form, NULL, 0);
+		input_init(&inputs[i], NULL, &form, NULL, 0);
 	for (size_t i = 0; i < last; i++)
 		assert_int_equal(feed(&inputs[i], LARGE, &e), INPUT_FOUND_NOTHING);
 
@@ -47,8 +47,8 @@ static void test_input_unfinished_messages_share_a_limit(void **state)
 	input_deinit(&inputs[last]);
 
 	/* A small one is nobody's concern, and what is given up is there for the next. */
-	input_init(&inputs[last], &form, NULL, 0);
-	assert_int_equal(feed(&inputs[last], INPUT_FREE_MAX, &e), INPUT_FOUND_NOTHING);
+	input_init(&inputs[last], NULL, &form, NULL, 0);
+	assert_int_equal(feed(&inputs[last], CHARGE_FREE_MAX, &e), INPUT_FOUND_NOTHING);
 	input_close(&inputs[0]);
 	assert_int_equal(feed(&inputs[last], LARGE, &e), INPUT_FOUND_NOTHING);
 	for (size_t i = 0; i < ARRAY_SIZE(inputs); i++)

@@ -481,6 +481,22 @@ class PeerTest(Attack):
         self.assertLess(most, 100)
         self.assert_idle(fds)
 
+    def test_large_messages_do_not_hold_the_loop(self):
+        """They are decoded on the pool: 60 MiB as they come, and gzip of 60 KiB that becomes as much."""
+        large = b'{"unknown":"' + b"x" * (60 << 20) + b'"}'
+        plain, bomb = post(LIST, large), post(LIST, gzip.compress(large, 9), "application/json", "Content-Encoding: gzip")
+        self.assertLess(len(bomb), 70_000)
+        with Healthy(self.envd) as healthy:
+            for requests in [plain], [bomb] * 10:
+                connections = [self.envd.connect() for _ in requests]
+                for s, data in zip(connections, requests):
+                    s.sendall(data)
+                for s in connections:
+                    self.assertTrue(s.recv(4096).startswith(b"HTTP/1.1 200 "))
+                    s.close()
+        if not self.is_sanitized():
+            self.assertLess(healthy.longest_s, 0.5)
+
     def test_large_request_is_not_kept_for_the_life_of_its_stream(self):
         """A field given again and again: the last one counts, the message holds them all."""
         self.run_true()
