@@ -26,7 +26,6 @@
 struct conn;
 
 struct conn_protocol {
-	const char *name;
 	/*
 	 * Returns how many bytes were taken. Less than len means: paused, offer the rest after
 	 * conn_resume (which offers what there is, at times nothing). The connection may have been

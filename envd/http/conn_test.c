@@ -69,7 +69,6 @@ static void probe_on_gone(struct conn *c)
 }
 
 static const struct conn_protocol probe_protocol = {
-	.name = "probe",
 	.on_input = probe_on_input,
 	.on_eof = probe_on_eof,
 	.on_hangup = probe_on_hangup,

@@ -399,7 +399,6 @@ static void h1_on_gone(struct conn *c)
 }
 
 const struct conn_protocol h1_protocol = {
-	.name = "http/1",
 	.on_input = h1_on_input,
 	.on_eof = h1_on_eof,
 	.on_hangup = h1_on_hangup,

@@ -344,7 +344,6 @@ static void h2_on_gone(struct conn *c)
 }
 
 const struct conn_protocol h2_protocol = {
-	.name = "h2",
 	.on_input = h2_on_input,
 	.on_eof = h2_on_eof,
 	.on_drained = h2_on_drained,
