@@ -146,10 +146,7 @@ static void stream_finish(struct rpc_reply *r, const ProtobufCMessage *message, 
 	if (message)
 		(void)!reply_send_message(r, message, &more, e);
 	put_end(r, e, reply_buf(ENVELOPE_HEADER));
-	if (reply_send_frame(r, ENVELOPE_END_CONNECT) < 0)
-		exchange_abort(&r->x); /* a stream without its end says that it failed */
-	else
-		exchange_finish(&r->x, NULL, 0);
+	reply_finish_frame(r, ENVELOPE_END_CONNECT);
 }
 
 const struct rpc_protocol connect_stream = {

@@ -260,10 +260,7 @@ static void web_finish(struct rpc_reply *r, const ProtobufCMessage *message, str
 	b = reply_buf(ENVELOPE_HEADER);
 	for (size_t i = 0; i < list.n; i++)
 		put_trailer(b, list.at[i]);
-	if (reply_send_frame(r, ENVELOPE_TRAILERS_GRPC_WEB) < 0)
-		exchange_abort(&r->x);
-	else
-		exchange_finish(&r->x, NULL, 0);
+	reply_finish_frame(r, ENVELOPE_TRAILERS_GRPC_WEB);
 }
 
 const struct rpc_protocol grpc_web = {

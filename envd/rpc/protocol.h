@@ -141,8 +141,11 @@ int reply_encode(const struct rpc_reply *r, const ProtobufCMessage *message, siz
 int reply_send_message(struct rpc_reply *r, const ProtobufCMessage *message, bool *out_more,
                        struct err *e);
 
-/* What reply_buf(ENVELOPE_HEADER) holds, as one frame; without memory for it, the response is cut. */
-int reply_send_frame(struct rpc_reply *r, uint8_t flags);
+/*
+ * Ends the response with what reply_buf(ENVELOPE_HEADER) holds as its last frame. Without memory for
+ * it the response is cut: a stream without its end says that it failed.
+ */
+void reply_finish_frame(struct rpc_reply *r, uint8_t flags);
 
 /* Appends {"code":"not_found","message":"...","details":[...]}. */
 void reply_put_error_json(const struct rpc_reply *r, const struct err *e, struct buf *out);

@@ -212,15 +212,17 @@ int reply_send_message(struct rpc_reply *r, const ProtobufCMessage *message, boo
 	return 0;
 }
 
-int reply_send_frame(struct rpc_reply *r, uint8_t flags)
+void reply_finish_frame(struct rpc_reply *r, uint8_t flags)
 {
 	CLEANUP(err_clear) struct err e = { 0 };
 	struct span frame = { 0 };
 
-	if (reply_seal(r, ENVELOPE_HEADER, &frame, &e) < 0)
-		return -1;
+	if (reply_seal(r, ENVELOPE_HEADER, &frame, &e) < 0) {
+		exchange_abort(&r->x);
+		return;
+	}
 	(void)send_sealed(r, flags, frame);
-	return 0;
+	exchange_finish(&r->x, NULL, 0);
 }
 
 static void put_base64(struct buf *out, struct span value)
