@@ -30,7 +30,7 @@
 
 #define OUTPUT_SUBSCRIBERS_MAX 256u /* of one process: each read costs a turn for every one */
 
-enum output_stream { OUTPUT_STDOUT, OUTPUT_STDERR };
+enum output_stream { OUTPUT_STDOUT, OUTPUT_STDERR, OUTPUT_PTY };
 
 struct output;
 struct output_chunk;

@@ -31,9 +31,15 @@
 #include "proc/output.h"
 #include "proc/spawn.h"
 
-#define PROCESS_READ_MAX  32768u /* bytes of a read and so of a chunk (process.md 4) */
-#define PROCESS_SILENT_MS 500u   /* ms */
-#define PROCESS_DRAIN_MS  5000u  /* ms */
+#define PROCESS_READ_MAX 32768u /* bytes of a read and so of a chunk (process.md 4) */
+/* Of one process, waiting: more clients than that cannot mean the same terminal. */
+#define PROCESS_WRITES_MAX 256u
+/* Bytes that wait for all processes together; a full message more, because the last one counts whole
+ * only when it waits. They belong to the calls that brought them. */
+#define PROCESS_WRITE_BYTES_MAX (128u * 1024u * 1024u)
+
+#define PROCESS_SILENT_MS 500u  /* ms */
+#define PROCESS_DRAIN_MS  5000u /* ms */
 
 struct registry;
 
@@ -54,6 +60,22 @@ struct process_exit {
 };
 
 enum process_scope { PROCESS_LEADER, PROCESS_GROUP };
+
+enum process_channel { PROCESS_STDIN, PROCESS_TTY };
+
+/*
+ * One message for the input of a process. The writes of a process happen one after the other, each
+ * whole before the next begins; a full pipe delays only those behind it, of this process.
+ */
+struct process_write {
+	/* Exactly once, and never inside process_write. e is NULL when all was written; else it is
+	 * the reason and may be moved away. The write is forgotten before the callback. */
+	void (*on_done)(struct process_write *w, struct err *e);
+	struct list link;
+	struct process *process; /* NULL: not waiting */
+	const uint8_t *data;
+	size_t len; /* bytes that are still to be written */
+};
 
 /*
  * Who waits for the start. Exactly one callback, never inside process_start; the process outlives
@@ -122,6 +144,37 @@ bool process_has_pid(const struct process *p);
  */
 int process_signal(struct process *p, int signum, enum process_scope scope,
                    struct err *e) MUST_CHECK;
+
+/*
+ * Writes data to standard input or to the terminal. What the kernel takes at once, which is the
+ * usual case, is written inside the call.
+ *
+ * w        on_done set; the caller keeps it and data alive until on_done or process_cancel_write
+ * returns  1 all is written, no callback follows; 0 on_done follows; -1 with e (process.md 8):
+ *            ERR_INTERNAL  the other kind of process, stdin not enabled or closed, EPIPE
+ *            ERR_LIMIT     PROCESS_WRITES_MAX or PROCESS_WRITE_BYTES_MAX reached
+ */
+int process_write(struct process *p, enum process_channel channel, struct process_write *w,
+                  const uint8_t *data, size_t len, struct err *e) MUST_CHECK;
+
+/* The rest is not written; what was written stays. Nothing if it does not wait. */
+void process_cancel_write(struct process_write *w);
+
+/*
+ * Closes standard input behind the writes that wait: those are still written, later ones refused.
+ * May repeat.
+ *
+ * returns  0, or -1 with e: ERR_UNKNOWN for a terminal, which has no end of input
+ */
+int process_close_stdin(struct process *p, struct err *e) MUST_CHECK;
+
+/*
+ * Sets the size of the terminal; the kernel tells its foreground group (SIGWINCH).
+ *
+ * cols, rows  characters; the low 16 bits count, as in the reference
+ * returns     0, or -1 with e: ERR_INTERNAL without a terminal, or the ioctl's reason
+ */
+int process_resize(struct process *p, uint32_t cols, uint32_t rows, struct err *e) MUST_CHECK;
 
 /* Takes the exit status if there is one. The registry calls it too, as PID 1. */
 void process_reap(struct process *p);

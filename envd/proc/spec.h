@@ -28,6 +28,11 @@ enum spec_stdin {
 	SPEC_STDIN_NULL,
 };
 
+/* Characters; the low 16 bits count, 0 is allowed (process.md 3.7). */
+struct spec_terminal {
+	uint32_t cols, rows;
+};
+
 /* What the launch depends on beside the config. Borrowed for spec_new. */
 struct spec_options {
 	const struct user_db *users;
@@ -36,6 +41,7 @@ struct spec_options {
 	const char *workdir;      /* default working directory, or NULL */
 	const struct environ_store *globals;
 	enum spec_stdin stdin_kind;
+	const struct spec_terminal *terminal; /* NULL: pipes */
 	struct rlimit nofile;     /* of the child: the limit the daemon was started with */
 	uint64_t lifetime_end_ms; /* loop time of the SIGKILL; 0: none */
 };
