@@ -59,6 +59,7 @@ struct call {
 	void *session;
 	void (*free_session)(void *session);
 	int64_t timeout_ms;
+	uint64_t deadline_ms; /* loop time; 0: none */
 	struct timer deadline;
 	struct timer keepalive;
 	uint64_t keepalive_ms; /* 0: none */
@@ -412,8 +413,12 @@ static int call_check_head(const struct call *call, struct err *e)
 static void call_begin(struct call *call, struct span body)
 {
 	/* One that has passed on arrival runs out when the handler has been heard: runs_expired. */
-	if (call->timeout_ms > 0)
-		timer_start(&call->loop->timers, &call->deadline, (uint64_t)call->timeout_ms);
+	if (call->timeout_ms > 0) {
+		uint64_t wait_ms = (uint64_t)call->timeout_ms + CALL_DEADLINE_SLACK_MS;
+
+		call->deadline_ms = loop_now_ms(call->loop) + wait_ms;
+		timer_start(&call->loop->timers, &call->deadline, wait_ms);
+	}
 	if (call->reply.is_get) {
 		input_push(&call->input, (const uint8_t *)body.at, body.len);
 		input_end(&call->input, EXCHANGE_BODY_COMPLETE);
@@ -568,6 +573,11 @@ uint64_t call_keepalive_ms(const struct call *call)
 int64_t call_timeout_ms(const struct call *call)
 {
 	return call->timeout_ms;
+}
+
+uint64_t call_deadline_ms(const struct call *call)
+{
+	return call->deadline_ms;
 }
 
 bool call_is_connect(const struct call *call)

@@ -40,6 +40,11 @@
 #define RPC_KEEPALIVE_DEFAULT_S 90u
 #define RPC_KEEPALIVE_MAX_S     9223372036ull
 
+/* Milliseconds on top of the client's time-out. It has rounded what it had left down to a whole one,
+ * and the loop's clock rounds down once more: without these we would give up before it does, and our
+ * answer would cross with its reset. */
+#define CALL_DEADLINE_SLACK_MS 2u
+
 struct call;
 
 /* What a server may set differently; static. */
@@ -110,6 +115,8 @@ uint64_t call_keepalive_ms(const struct call *call); /* Keepalive-Ping-Interval,
 
 /* Milliseconds the client gave the call; -1 none. Connect-Timeout-Ms or grpc-timeout. */
 int64_t call_timeout_ms(const struct call *call);
+/* Loop time when the call runs out; 0: never, or it had passed on arrival. */
+uint64_t call_deadline_ms(const struct call *call);
 bool call_is_connect(const struct call *call); /* not gRPC, not gRPC-Web */
 bool call_is_get(const struct call *call);     /* Connect GET */
 

@@ -587,7 +587,10 @@ static void test_call_deadline_answers_and_tells_the_handler(void **state)
 	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
 	s.d.has_event = false;
 	assert_int_equal(call_timeout_ms(s.d.call), 1);
+	assert_int_equal(call_deadline_ms(s.d.call),
+	                 loop_now_ms(s.d.loop) + 1 + CALL_DEADLINE_SLACK_MS);
 	loop_fixture_run_until(s.d.loop, &s.d.has_event);
+	assert_true(loop_now_ms(s.d.loop) >= call_deadline_ms(s.d.call));
 	assert_log(&s, "handle() cancel(4) ");
 	assert_frames(&s, "[2]{\"error\":{\"code\":\"deadline_exceeded\",\"message\":\"context "
 	                  "deadline exceeded\"}}");
