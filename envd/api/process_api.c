@@ -12,17 +12,17 @@ const struct rpc_method process_methods[] = {
 	  .kind = RPC_UNARY,
 	  .request = &process__list_request__descriptor,
 	  .response = &process__list_response__descriptor,
-	  .handle = list_handle },
+	  .handle = process_handle_list },
 	{ .path = "/process.Process/Start",
 	  .kind = RPC_SERVER_STREAM,
 	  .request = &process__start_request__descriptor,
 	  .response = &process__start_response__descriptor,
-	  .handle = start_handle },
+	  .handle = process_handle_start },
 	{ .path = "/process.Process/SendSignal",
 	  .kind = RPC_UNARY,
 	  .request = &process__send_signal_request__descriptor,
 	  .response = &process__send_signal_response__descriptor,
-	  .handle = signal_handle },
+	  .handle = process_handle_send_signal },
 };
 const size_t process_n_methods = ARRAY_SIZE(process_methods);
 
@@ -43,8 +43,7 @@ struct process_service *process_service_new(struct loop *loop, struct environ_st
 	service->environ = env;
 	service->defaults = defaults;
 	service->users = &user_db_system;
-	list_init(&service->resolved);
-	service->settle.run = service_on_settle;
+	launches_init(&service->launches);
 	rc = getrlimit(RLIMIT_NOFILE, &service->nofile);
 	ASSERT(rc == 0);
 	return service;

@@ -1,15 +1,16 @@
 /*
  * The Process service: between its messages and the domain in proc/.
  *
- * Each handler decodes, calls one function of the domain, and answers; texts and codes of refusals
- * come from there. A Start call is a subscriber of its process and nothing more: when it goes, the
- * process stays. Source: proto/process/process.proto, process.md.
+ * Here are the method table and what its handlers share; the handlers are in process_*.c
+ * (process_handlers.h). Each decodes, calls one function of the domain, and answers; texts and codes
+ * of refusals come from there. Source: proto/process/process.proto, process.md.
  */
 #pragma once
 
 #include <stddef.h>
 #include <sys/resource.h>
 
+#include "api/process_start.h"
 #include "api/session.h"
 #include "host/environ.h"
 #include "host/user.h"
@@ -18,18 +19,9 @@
 #include "proc/registry.h"
 #include "rpc/call.h"
 
-/* Bytes of all launches that wait for the pool or are looked at there: requests and what they are
- * resolved to. The largest possible one takes some 24 MiB. */
-#define LAUNCH_BYTES_MAX (64u * 1024u * 1024u)
-
-/* Forks of one turn of the loop, each of which takes up to a millisecond of it. */
-#define LAUNCHES_PER_TURN 8u
-
 struct process_service {
 	struct registry registry;
-	size_t launch_bytes;
-	struct list resolved;          /* launches that are ready to fork */
-	struct task settle;            /* forks some of them */
+	struct launches launches;
 	struct owner owner;            /* the registry, and launches that a pool thread looks at */
 	struct environ_store *environ; /* borrowed */
 	const struct defaults *defaults; /* borrowed */

@@ -1,0 +1,24 @@
+/*
+ * A call that watches a process: a subscriber of its output and nothing more. When either goes, the
+ * other stays. The call gets the start event, then data and keepalives, then the end (process.md 5),
+ * and is given back with it. Loop thread only.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "proc/registry.h"
+#include "proc/spec.h"
+#include "rpc/call.h"
+
+/*
+ * Starts a process and watches it from before its first byte.
+ *
+ * spec     taken on success
+ * call     taken on success
+ * returns  0, or -1 with e: as process_start
+ */
+int process_watch_start(struct registry *registry, struct spec **spec, struct call **call,
+                        struct err *e) MUST_CHECK;
+
+/* "context canceled" or its deadline's text, for a call that nobody listens to. Returns -1. */
+int process_watch_refuse_canceled(struct err *e, enum err_kind why);
