@@ -19,20 +19,23 @@
  * own, the transport is the exchange's.
  *
  *     ARRIVING ──handle──▶ HELD ──finish, fail──▶ DONE
- *        │                  │                      ▲ ▲
- *        │                  └──▶ LOST ──finish,────┘ │
- *        └── refused, gone          fail ────────────┘
+ *        │                  │                     ▲ ▲ ▲
+ *        │                  └──▶ LOST ──finish,───┘ │ │
+ *        ├── refused, gone          fail ───────────┘ │
+ *        └── refused ──▶ REFUSING ──heard out, gone───┘
  *
  *     ARRIVING  the one request message is not complete; nobody but us knows the call
+ *     REFUSING  it is refused, but the client is still sending (CALL_HEAR_OUT_MAX)
  *     HELD      the handler has the right to answer
  *     LOST      nobody listens any more (on_stop), or the answer is given (deadline, broken
  *               request); the handler is told, and lets go when it can
  *     DONE      freed when nothing of ours is on the stack
  */
-enum call_state { CALL_ARRIVING, CALL_HELD, CALL_LOST, CALL_DONE };
+enum call_state { CALL_ARRIVING, CALL_REFUSING, CALL_HELD, CALL_LOST, CALL_DONE };
 
 static const struct state_rule call_rules[] = {
-	[CALL_ARRIVING] = { "arriving", BIT(CALL_HELD) | BIT(CALL_DONE) },
+	[CALL_ARRIVING] = { "arriving", BIT(CALL_REFUSING) | BIT(CALL_HELD) | BIT(CALL_DONE) },
+	[CALL_REFUSING] = { "refusing", BIT(CALL_DONE) },
 	[CALL_HELD] = { "held", BIT(CALL_LOST) | BIT(CALL_DONE) },
 	[CALL_LOST] = { "lost", BIT(CALL_DONE) },
 	[CALL_DONE] = { "done", 0 },
@@ -51,6 +54,8 @@ struct call {
 	unsigned facts;
 	unsigned depth; /* of call_enter: our frames on the stack */
 	enum err_kind why_lost;
+	struct err refusal; /* REFUSING */
+	size_t n_dropped;   /* REFUSING: bytes */
 	struct loop *loop;
 	const struct rpc_method *method;
 	const struct call_ops *ops;
@@ -76,6 +81,7 @@ static void call_free(struct call *call)
 	timer_stop(&call->loop->timers, &call->deadline);
 	timer_stop(&call->loop->timers, &call->keepalive);
 	loop_undefer(&call->later);
+	err_clear(&call->refusal);
 	input_deinit(&call->input);
 	reply_deinit(&call->reply);
 	if (call->free_session)
@@ -137,12 +143,41 @@ static void call_lose(struct call *call, struct err *e)
 	} else {
 		call_end(call, NULL, e);
 	}
-	if (call->state.now == CALL_ARRIVING) {
+	if (call->state.now != CALL_HELD) {
 		state_move(&call->state, CALL_DONE);
 		return;
 	}
 	state_move(&call->state, CALL_LOST);
 	call->facts = FACT_LOST;
+}
+
+/* A stream of messages may wait for its answer at any time. */
+static bool call_must_hear_out(const struct call *call)
+{
+	return !(call->method->kind & RPC_CLIENT_STREAM) && !call->reply.is_get &&
+	       !call->input.body_ended && call_request(call)->version != HTTP_2 &&
+	       call->input.form.body_length <= (int64_t)CALL_HEAR_OUT_MAX;
+}
+
+/* ARRIVING: what came is no request. */
+static void call_refuse(struct call *call, struct err *e)
+{
+	if (!call_must_hear_out(call)) {
+		call_lose(call, e);
+		return;
+	}
+	err_move(&call->refusal, e);
+	input_close(&call->input);
+	state_move(&call->state, CALL_REFUSING);
+}
+
+/* REFUSING: true when it was answered. */
+static bool call_hear_out(struct call *call)
+{
+	if (!call->input.body_ended && call->n_dropped <= CALL_HEAR_OUT_MAX)
+		return false;
+	call_lose(call, &call->refusal);
+	return true;
 }
 
 /* ARRIVING: exactly one message, then the end; a client stream hands those to its handler. True:
@@ -180,7 +215,7 @@ static bool call_gather(struct call *call)
 		(void)!err_set(&e, ERR_UNIMPLEMENTED, "unary request has zero messages");
 		break;
 	}
-	call_lose(call, &e);
+	call_refuse(call, &e);
 	return true;
 }
 
@@ -249,6 +284,8 @@ static bool call_step(struct call *call)
 	switch (call->state.now) {
 	case CALL_ARRIVING:
 		return call_gather(call);
+	case CALL_REFUSING:
+		return call_hear_out(call);
 	case CALL_HELD:
 		return call_serve(call);
 	case CALL_LOST:
@@ -287,6 +324,8 @@ static void call_on_body(struct exchange *x, const uint8_t *data, size_t len)
 	struct call *call = x->data;
 
 	call_enter(call);
+	if (call->state.now == CALL_REFUSING)
+		call->n_dropped += len;
 	input_push(&call->input, data, len);
 	call_advance(call);
 	input_keep(&call->input);
@@ -440,13 +479,12 @@ void call_start(struct loop *loop, struct call_setup *setup)
 		rpc_refuse(&setup->x, &e);
 		return;
 	}
-	if (call_check_head(call, &e) < 0) {
-		call_enter(call);
-		call_lose(call, &e);
-		call_leave(call);
-		return;
-	}
-	call_begin(call, setup->body);
+	call_enter(call);
+	if (call_check_head(call, &e) < 0)
+		call_refuse(call, &e);
+	if (call->state.now != CALL_DONE)
+		call_begin(call, setup->body);
+	call_leave(call);
 }
 
 /* --- what the handler calls --------------------------------------------------------------------- */

@@ -45,6 +45,11 @@
  * answer would cross with its reset. */
 #define CALL_DEADLINE_SLACK_MS 2u
 
+/* Bytes of a request that are still read and dropped before it is refused, over HTTP/1. A client in the
+ * middle of its only message waits for nothing yet, and several (Go's among them) close the connection
+ * under an answer that comes so early. The number is that of Go's net/http. */
+#define CALL_HEAR_OUT_MAX (256u * 1024u)
+
 struct call;
 
 /* What a server may set differently; static. */

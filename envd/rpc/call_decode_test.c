@@ -305,6 +305,7 @@ static void test_call_large_end_frame_is_refused(void **state)
 	scene_begin(&s, state, &echo_server, STREAM_JSON);
 	push_frame(s.f, 0, "{}");
 	push_large_frame(&s, ENVELOPE_END_CONNECT, "{", DECODE_END_MAX + 1);
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
 	assert_true(s.f->is_finished);
 	assert_non_null(strstr(fake_text(&s.f->body) + ENVELOPE_HEADER, "\"resource_exhausted\""));
 	scene_end(&s);

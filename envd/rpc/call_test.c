@@ -160,15 +160,55 @@ static void test_call_unary_broken_body_is_refused(void **state)
 	                    "\"message\":\"decompress: gzip: invalid data\"}");
 }
 
-static void test_call_unary_too_large_message_is_refused_at_once(void **state)
+static void test_call_unary_too_large_message_is_heard_out_and_refused(void **state)
 {
 	struct scene s;
 
 	scene_begin(&s, state, &echo_small, UNARY_JSON);
 	push_text(&s, "{\"text\":\"0123456789\"}");
+	assert_int_equal(s.f->status, 0);
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
 	assert_int_equal(s.f->status, 429);
 	assert_string_equal(fake_text(&s.f->body), "{\"code\":\"resource_exhausted\",\"message\":"
 	                                           "\"message is larger than configured max 16\"}");
+	scene_end(&s);
+}
+
+static void test_call_refused_message_is_heard_out_to_a_limit(void **state)
+{
+	static char much[CALL_HEAR_OUT_MAX + 1];
+	struct scene s;
+
+	scene_begin(&s, state, &echo_small, UNARY_JSON);
+	push_text(&s, "{\"text\":\"0123456789\"}");
+	memset(much, 'x', CALL_HEAR_OUT_MAX);
+	push_text(&s, much);
+	assert_int_equal(s.f->status, 0);
+	push_text(&s, "x");
+	assert_int_equal(s.f->status, 429);
+	scene_end(&s);
+}
+
+static void test_call_refused_message_is_not_heard_out_on_http2(void **state)
+{
+	struct scene s;
+
+	domain_init(&s.d, loop_fixture_loop(state));
+	s.f = fake_new(HTTP_2, "POST", UNARY_JSON);
+	domain_serve(&s.d, s.f, &echo_small);
+	push_text(&s, "{\"text\":\"0123456789\"}");
+	assert_int_equal(s.f->status, 429);
+	scene_end(&s);
+}
+
+static void test_call_refused_message_ends_with_its_client(void **state)
+{
+	struct scene s;
+
+	scene_begin(&s, state, &echo_small, UNARY_JSON);
+	push_text(&s, "{\"text\":\"0123456789\"}");
+	fake_gone(s.f);
+	assert_int_equal(s.f->status, 0);
 	scene_end(&s);
 }
 
@@ -178,12 +218,12 @@ static void test_call_unary_too_large_by_its_length_is_not_read(void **state)
 
 	domain_init(&s.d, loop_fixture_loop(state));
 	s.f = fake_new(HTTP_1_1, "POST", UNARY_JSON);
-	fake_length(s.f, 17);
+	fake_length(s.f, CALL_HEAR_OUT_MAX + 1);
 	domain_serve(&s.d, s.f, &echo_small);
 	assert_false(s.f->is_reading);
 	assert_string_equal(fake_text(&s.f->body),
 	                    "{\"code\":\"resource_exhausted\",\"message\":"
-	                    "\"message size 17 is larger than configured max 16\"}");
+	                    "\"message size 262145 is larger than configured max 16\"}");
 	scene_end(&s);
 }
 
@@ -605,6 +645,7 @@ static void test_call_deadline_that_has_passed_does_nothing(void **state)
 
 	scene_begin(&s, state, &echo_unary, UNARY_JSON "connect-timeout-ms: -3\n");
 	assert_log(&s, "");
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
 	assert_int_equal(s.f->status, 504);
 	assert_string_equal(fake_text(&s.f->body), "{\"code\":\"deadline_exceeded\","
 	                                           "\"message\":\"context deadline exceeded\"}");
@@ -703,7 +744,10 @@ int main(void)
 		TEST(test_call_unary_error_has_status_and_json),
 		TEST(test_call_unary_error_without_text_has_no_message),
 		TEST(test_call_unary_broken_body_is_refused),
-		TEST(test_call_unary_too_large_message_is_refused_at_once),
+		TEST(test_call_unary_too_large_message_is_heard_out_and_refused),
+		TEST(test_call_refused_message_is_heard_out_to_a_limit),
+		TEST(test_call_refused_message_is_not_heard_out_on_http2),
+		TEST(test_call_refused_message_ends_with_its_client),
 		TEST(test_call_unary_too_large_by_its_length_is_not_read),
 		TEST(test_call_unary_message_of_exactly_the_limit_is_taken),
 		TEST(test_call_unary_empty_gzip_body_is_an_empty_body),
