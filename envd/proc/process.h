@@ -90,6 +90,7 @@ struct process_starter {
 struct process {
 	struct owner owner;
 	struct list link; /* in the registry, newest first */
+	uint64_t serial;  /* of the registry: a pid may come again, this does not */
 	struct registry *registry;
 	struct process_config *config; /* NULL until the start is decided */
 	size_t config_bytes;

@@ -155,6 +155,7 @@ const struct ended *registry_find_ended(const struct registry *r, struct selecto
 
 void registry_add(struct registry *r, struct process *p)
 {
+	p->serial = ++r->n_added;
 	list_insert_before(r->processes.next, &p->link);
 	r->n_processes++;
 	r->config_bytes += p->config_bytes;
@@ -189,6 +190,17 @@ struct process *registry_find(struct registry *r, struct selector selector, stru
 	else
 		(void)err_set(e, ERR_NOT_FOUND, "process with pid %u not found",
 		              (unsigned)selector.pid);
+	return NULL;
+}
+
+struct process *registry_find_again(const struct registry *r, uint64_t serial)
+{
+	struct process *p;
+
+	LIST_FOR_EACH(&r->processes, p, struct process, link) {
+		if (p->serial <= serial) /* newest first */
+			return p->serial == serial && process_is_live(p) ? p : NULL;
+	}
 	return NULL;
 }
 

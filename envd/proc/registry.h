@@ -42,6 +42,7 @@ struct registry {
 	struct owner owner;
 	struct list processes; /* newest first */
 	size_t n_processes;
+	uint64_t n_added; /* ever */
 	size_t config_bytes;
 	struct ended *ended; /* a ring */
 	size_t ended_first, n_ended, ended_cap;
@@ -73,6 +74,10 @@ void registry_close(struct registry *r, void (*on_closed)(struct registry *r));
 /* The newest live process; NULL with ERR_NOT_FOUND and the text of process.md 2. */
 struct process *registry_find(struct registry *r, struct selector selector,
                               struct err *e) MUST_CHECK;
+
+/* The very one that was found before, for whoever comes back to it in a later turn: it may be gone by
+ * then, and its pid and tag another's. NULL: it is not live any more. */
+struct process *registry_find_again(const struct registry *r, uint64_t serial);
 
 /* The retained end; NULL if there is none. Valid until the next start or end. */
 const struct ended *registry_find_ended(const struct registry *r, struct selector selector);

@@ -176,6 +176,27 @@ static void test_registry_late_end_of_a_reused_pid_is_not_retained(void **state)
 	assert_int_equal(registry_find_ended(r, BY_PID(77))->exit.code, 2);
 }
 
+static void test_registry_finds_again_the_same_process_and_no_later_owner_of_its_pid(void **state)
+{
+	struct process_fixture *f = *state;
+	struct registry *r = &f->registry;
+	struct process *first = fake_process(r, 76, 0, PROCESS_RUNNING, NULL);
+	struct process *old = fake_process(r, 77, 0, PROCESS_RUNNING, NULL);
+	struct process *new = fake_process(r, 77, 0, PROCESS_RUNNING, NULL);
+	uint64_t serial = old->serial;
+
+	assert_ptr_equal(registry_find_again(r, first->serial), first);
+	assert_ptr_equal(registry_find_again(r, serial), old);
+	assert_ptr_equal(registry_find_again(r, new->serial), new);
+	old->state.now = PROCESS_ENDED;
+	assert_null(registry_find_again(r, serial));
+	fake_free(r, old);
+	assert_null(registry_find_again(r, serial));
+	assert_null(registry_find_again(r, new->serial + 1));
+	fake_free(r, first);
+	fake_free(r, new);
+}
+
 static void test_registry_start_with_the_same_pid_forgets_the_retained_end(void **state)
 {
 	struct process_fixture *f = *state;
@@ -334,6 +355,7 @@ int main(void)
 		TEST(test_registry_end_is_retained_before_it_is_told_and_for_30_s),
 		TEST(test_registry_start_with_the_same_tag_forgets_the_retained_end),
 		TEST(test_registry_late_end_of_a_reused_pid_is_not_retained),
+		TEST(test_registry_finds_again_the_same_process_and_no_later_owner_of_its_pid),
 		TEST(test_registry_start_with_the_same_pid_forgets_the_retained_end),
 		TEST(test_registry_timer_of_an_older_end_spares_the_newer),
 		TEST(test_registry_retains_a_bounded_number_of_ends_the_newest),
