@@ -1,31 +1,8 @@
-// commands.* of the newest npm e2b: output, exit codes, environment, users, time-outs, background.
+// commands.run, list and kill of the newest npm e2b: output, exit codes, environment, users, time-outs.
 import assert from 'node:assert/strict'
-import {
-	AuthenticationError, CommandExitError, InvalidArgumentError, Sandbox, TimeoutError,
-} from 'e2b'
+import { AuthenticationError, CommandExitError, InvalidArgumentError, Sandbox, TimeoutError } from 'e2b'
 import { run, test } from './report.mjs'
-
-const sandbox = await Sandbox.create()
-const commands = sandbox.commands
-
-// The error that a promise is rejected with; of that class, or the test fails.
-async function rejection(promise, type) {
-	try {
-		await promise
-	} catch (error) {
-		assert.ok(error instanceof type, `${type.name} expected, not ${error?.stack}`)
-		return error
-	}
-	assert.fail(`${type.name} expected`)
-}
-
-const isListed = async (pid) => (await commands.list()).some((process) => process.pid === pid)
-
-// Asks until it is so; the test's own time limit ends the asking.
-async function until(condition) {
-	while (!(await condition()))
-		await new Promise(setImmediate)
-}
+import { assertNothingIsLeft, commands, isListed, rejection, sandbox, until, untilGone } from './sandbox.mjs'
 
 test('js_run_returns_stdout_stderr_and_exit_code', async () => {
 	const result = await commands.run('echo out; echo err >&2')
@@ -258,4 +235,4 @@ test('js_access_token_opens_and_its_lack_or_another_does_not', async () => {
 			await rejection(call(secured(token)), AuthenticationError)
 })
 
-await run()
+await run(assertNothingIsLeft)

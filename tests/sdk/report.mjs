@@ -19,19 +19,28 @@ function deadline(ms) {
 	return { promise, stop: () => clearTimeout(timer) }
 }
 
-export async function run() {
+// What a function throws, or undefined; it is given up when it takes too long.
+async function failureOf(body) {
+	const limit = deadline(TEST_MS_MAX)
+	try {
+		await Promise.race([body(), limit.promise])
+	} catch (error) {
+		return error ?? new Error('nothing was thrown')
+	} finally {
+		limit.stop()
+	}
+}
+
+// `after` runs after each test, also after a failed one, and can fail it too.
+export async function run(after) {
 	let failed = 0
+
 	for (const { name, body } of tests) {
-		const limit = deadline(TEST_MS_MAX)
-		try {
-			await Promise.race([body(), limit.promise])
-			console.log(`ok ${name}`)
-		} catch (error) {
+		const failures = [await failureOf(body), await failureOf(after)]
+		const error = failures.find(Boolean)
+		if (error)
 			failed++
-			console.log(`not ok ${name} ${reasonOf(error)}`)
-		} finally {
-			limit.stop()
-		}
+		console.log(error ? `not ok ${name} ${reasonOf(error)}` : `ok ${name}`)
 	}
 	// Not process.exitCode: a connection that a failed test left open would keep the process.
 	process.exit(failed ? 1 : 0)
