@@ -452,7 +452,7 @@ static int call_check_head(const struct call *call, struct err *e)
 static void call_begin(struct call *call, struct span body)
 {
 	/* One that has passed on arrival runs out when the handler has been heard: runs_expired. */
-	if (call->timeout_ms > 0) {
+	if (call->timeout_ms > 0 && !call->method->ignores_deadline) {
 		uint64_t wait_ms = (uint64_t)call->timeout_ms + CALL_DEADLINE_SLACK_MS;
 
 		call->deadline_ms = loop_now_ms(call->loop) + wait_ms;

@@ -78,6 +78,9 @@ struct rpc_method {
 	 * (call_timeout_ms is 0), and what it answers inside handle counts. Otherwise the answer is
 	 * deadline_exceeded and nothing is done. */
 	bool runs_expired;
+	/* A time-out that has not passed on arrival is the client's alone: it ends the call, we do
+	 * not (wire.md 6, StreamInput). */
+	bool ignores_deadline;
 	const struct rpc_options *options; /* NULL: the defaults */
 	void (*handle)(struct call *call, const ProtobufCMessage *message);
 };
@@ -120,7 +123,7 @@ uint64_t call_keepalive_ms(const struct call *call); /* Keepalive-Ping-Interval,
 
 /* Milliseconds the client gave the call; -1 none. Connect-Timeout-Ms or grpc-timeout. */
 int64_t call_timeout_ms(const struct call *call);
-/* Loop time when the call runs out; 0: never, or it had passed on arrival. */
+/* Loop time when the call runs out; 0: never (ignores_deadline), or it had passed on arrival. */
 uint64_t call_deadline_ms(const struct call *call);
 bool call_is_connect(const struct call *call); /* not gRPC, not gRPC-Web */
 bool call_is_get(const struct call *call);     /* Connect GET */

@@ -652,6 +652,40 @@ static void test_call_deadline_that_has_passed_does_nothing(void **state)
 	scene_end(&s);
 }
 
+static void test_call_that_ignores_its_deadline_does_not_run_out(void **state)
+{
+	struct rpc_method method = echo_client;
+	struct scene s;
+
+	method.ignores_deadline = true;
+	scene_begin(&s, state, &method, STREAM_JSON "connect-timeout-ms: 1\n");
+	assert_log(&s, "handle ");
+	assert_int_equal(call_timeout_ms(s.d.call), 1);
+	assert_int_equal(call_deadline_ms(s.d.call), 0);
+	timers_advance(&s.d.loop->timers, loop_now_ms(s.d.loop) + 60000);
+	assert_log(&s, "handle ");
+	call_receive(s.d.call);
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
+	assert_log(&s, "handle end ");
+	domain_finish(&s.d, "ok");
+	assert_frames(&s, "[0]{\"text\":\"ok\"}[2]{}");
+	scene_end(&s);
+}
+
+static void test_call_that_ignores_its_deadline_is_refused_when_it_has_passed(void **state)
+{
+	struct rpc_method method = echo_client;
+	struct scene s;
+
+	method.ignores_deadline = true;
+	scene_begin(&s, state, &method, STREAM_JSON "connect-timeout-ms: 0\n");
+	assert_log(&s, "");
+	assert_frames(&s, "[2]{\"error\":{\"code\":\"deadline_exceeded\",\"message\":\"context "
+	                  "deadline exceeded\"}}");
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
+	scene_end(&s);
+}
+
 static void test_call_that_runs_expired_is_heard_first(void **state)
 {
 	struct rpc_method method = echo_server;
@@ -771,6 +805,8 @@ int main(void)
 		TEST(test_call_bidi_stream_alternates),
 		TEST(test_call_deadline_answers_and_tells_the_handler),
 		TEST(test_call_deadline_that_has_passed_does_nothing),
+		TEST(test_call_that_ignores_its_deadline_does_not_run_out),
+		TEST(test_call_that_ignores_its_deadline_is_refused_when_it_has_passed),
 		TEST(test_call_that_runs_expired_is_heard_first),
 		TEST(test_call_keepalive_comes_every_interval),
 		TEST(test_call_every_allocation_failure_is_refused_cleanly),
