@@ -1,0 +1,80 @@
+/*
+ * A client of the Process service that costs little: Connect over HTTP/1.1 on blocking sockets,
+ * requests written in one piece, responses parsed as they arrive and counted, not kept.
+ *
+ * Whatever goes wrong ends the program with a line on stderr: a figure of a failed run is none.
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum codec { CODEC_JSON, CODEC_PROTO };
+
+/* ---------------------------------------------------------------- streams: Start and Connect */
+
+enum stream_part { /* of the response, what comes next */
+	           STREAM_HEAD,
+	           STREAM_SIZE,
+	           STREAM_CHUNK,
+	           STREAM_CHUNK_END,
+	           STREAM_TRAILER,
+};
+
+#define MESSAGE_HEAD 64u /* bytes: enough for a pid, for what stands before data, for an error */
+#define MESSAGE_TAIL 8u  /* bytes: what stands behind data in JSON, its padding included */
+
+struct stream {
+	int fd;
+	enum codec codec;
+
+	enum stream_part part;
+	char line[256]; /* of the head or of chunk framing; a longer one is cut */
+	size_t n_line;
+	size_t chunk_left;
+
+	uint8_t envelope[5];
+	size_t n_envelope;
+	size_t n_message;
+	char head[MESSAGE_HEAD + 1];
+	char tail[MESSAGE_TAIL];
+
+	unsigned pid;     /* 0: no start event yet */
+	uint64_t n_bytes; /* of output */
+	bool has_end;     /* the end event has come */
+	bool is_over;     /* the whole response has; the connection takes the next request */
+};
+
+/* Connects. One stream after the other may use it. */
+void stream_open(struct stream *s, const struct sockaddr_in *where, enum codec codec);
+void stream_close(struct stream *s);
+
+/* argv ends with NULL; it and its texts are short (MESSAGE_MAX in client.c). */
+void stream_start(struct stream *s, char *const argv[], bool has_stdin);
+void stream_connect(struct stream *s, unsigned pid);
+
+/* One read of at most len bytes, which waits for the first; what it brought is in s. */
+void stream_read(struct stream *s, size_t len);
+#define READ_MAX 262144u
+
+void stream_wait_start(struct stream *s);
+void stream_wait_over(struct stream *s);
+
+/* ---------------------------------------------------------------- unary calls, in JSON */
+
+int call_open(const struct sockaddr_in *where);
+
+/* base64 of what stdin gets. */
+void call_send_input(int fd, unsigned pid, const char *base64);
+void call_kill(int fd, unsigned pid);
+void call_wait(int fd);
+
+/* ---------------------------------------------------------------- for all programs here */
+
+struct sockaddr_in address_of(const char *host, const char *port); /* an IPv4 address */
+enum codec codec_of(const char *name);                             /* json or proto */
+double now_s(void);
+void print_ms(const char *name, const double *seconds, int n); /* one line: the name, the values */
+_Noreturn void fail(const char *format, ...);
