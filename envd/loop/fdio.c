@@ -1,15 +1,17 @@
 /*
- * One uv_poll_t and read(2). Level triggered, so what a turn leaves unread comes again in the next.
+ * One uv_poll_t, read(2) and write(2). Level triggered, so what a turn leaves comes again in the next.
  */
 #include "loop/fdio.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 static void fdio_end(struct fdio *io, int error)
 {
-	io->wanted = false;
+	io->wanted &= ~(unsigned)UV_READABLE;
+	io->ended = true;
 	io->ops->on_end(io, error);
 }
 
@@ -31,23 +33,47 @@ static bool fdio_read_once(struct fdio *io)
 	return false;
 }
 
+static void fdio_on_poll(uv_poll_t *poll, int status, int events);
+
+/* Has libuv poll for what is wanted, no more and no less. */
+static void fdio_update(struct fdio *io)
+{
+	if (!io->open || io->polled == io->wanted)
+		return;
+	io->polled = io->wanted;
+	/* Both fail only on a closing handle, which io->open excludes. */
+	if (io->wanted == 0)
+		(void)uv_poll_stop(&io->poll);
+	else
+		(void)uv_poll_start(&io->poll, (int)io->wanted, fdio_on_poll);
+}
+
+static void fdio_read_turn(struct fdio *io)
+{
+	unsigned reads = 0;
+
+	while ((io->wanted & UV_READABLE) && reads++ < FDIO_READS_PER_TURN) {
+		if (!fdio_read_once(io))
+			return;
+	}
+}
+
 static void fdio_on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct fdio *io = CONTAINER_OF(poll, struct fdio, poll);
-	unsigned reads = 0;
 
-	UNUSED(events);
-	if (status < 0)
-		io->polled = false; /* libuv has stopped it; the read below says why */
-	while (io->wanted && reads++ < FDIO_READS_PER_TURN) {
-		if (!fdio_read_once(io))
-			break;
+	if (status < 0) {
+		io->polled = 0; /* libuv has stopped it; reading and writing say why */
+		events = UV_READABLE | UV_WRITABLE;
 	}
-	/* Stopped here and not in fdio_pause: most pauses are over before the next turn. */
-	if (io->open && !io->wanted && io->polled) {
-		io->polled = false;
-		uv_poll_stop(&io->poll);
+	if (io->wanted & (unsigned)events & UV_WRITABLE) {
+		io->wanted &= ~(unsigned)UV_WRITABLE;
+		io->ops->on_writable(io);
 	}
+	if ((unsigned)events & UV_READABLE)
+		fdio_read_turn(io);
+	/* Not when it is given up: most of that is wanted again before the next turn. */
+	fdio_update(io);
 }
 
 int fdio_open(struct fdio *io, struct loop *loop, struct owner *owner, int *fd, size_t read_max,
@@ -80,33 +106,76 @@ void fdio_close(struct fdio *io)
 	if (!io->open)
 		return;
 	io->open = false;
-	io->wanted = false;
+	io->wanted = 0;
 	uv_close((uv_handle_t *)&io->poll, fdio_on_closed);
 	close_fdp(&io->fd);
 }
 
+static void fdio_want(struct fdio *io, unsigned event)
+{
+	if (!io->open)
+		return;
+	io->wanted |= event;
+	if (!(io->polled & event))
+		fdio_update(io);
+}
+
 void fdio_resume(struct fdio *io)
 {
-	if (!io->open || io->wanted)
-		return;
-	io->wanted = true;
-	if (io->polled)
-		return;
-	io->polled = true;
-	/* Fails only on a closing handle, which io->open excludes. */
-	(void)uv_poll_start(&io->poll, UV_READABLE, fdio_on_poll);
+	if (!io->ended)
+		fdio_want(io, UV_READABLE);
 }
 
 void fdio_pause(struct fdio *io)
 {
-	io->wanted = false;
+	io->wanted &= ~(unsigned)UV_READABLE;
+}
+
+static size_t fdio_count_unread(const struct fdio *io)
+{
+	int n = 0;
+
+	return ioctl(io->fd, FIONREAD, &n) < 0 || n < 0 ? 0 : (size_t)n;
 }
 
 size_t fdio_unread(const struct fdio *io)
 {
-	int n = 0;
+	struct pollfd poll_fd = { .fd = io->fd, .events = POLLIN };
+	size_t n;
 
-	if (!io->open || ioctl(io->fd, FIONREAD, &n) < 0 || n < 0)
+	if (!io->open)
 		return 0;
-	return (size_t)n;
+	n = fdio_count_unread(io);
+	if (n > 0)
+		return n;
+	/* A terminal's bytes are on their way for a while, counted nowhere; poll waits for them. */
+	(void)poll(&poll_fd, 1, 0);
+	return fdio_count_unread(io);
+}
+
+/* A terminal that nobody uses has a buffer but will never have room: polling it would never rest. */
+static bool fdio_is_hung_up(const struct fdio *io)
+{
+	struct pollfd poll_fd = { .fd = io->fd };
+
+	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLHUP);
+}
+
+ssize_t fdio_write(struct fdio *io, const uint8_t *data, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = write(io->fd, data, len);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	if (errno != EAGAIN)
+		return -errno;
+	return fdio_is_hung_up(io) ? -EIO : 0;
+}
+
+void fdio_await_writable(struct fdio *io)
+{
+	fdio_want(io, UV_WRITABLE);
 }
