@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { AuthenticationError, CommandExitError, InvalidArgumentError, Sandbox, TimeoutError } from 'e2b'
 import { run, test } from './report.mjs'
-import { assertNothingIsLeft, commands, isListed, rejection, sandbox, until, untilGone } from './sandbox.mjs'
+import { assertNothingIsLeft, commands, isListed, Printed, rejection, sandbox, until, untilGone } from './sandbox.mjs'
 
 test('js_run_returns_stdout_stderr_and_exit_code', async () => {
 	const result = await commands.run('echo out; echo err >&2')
@@ -165,7 +165,7 @@ test('js_disconnect_leaves_the_command_running', async () => {
 	await handle.disconnect()
 	assert.equal(await isListed(handle.pid), true)
 	assert.equal(await commands.kill(handle.pid), true)
-	await until(async () => !(await isListed(handle.pid)))
+	await untilGone(handle.pid)
 })
 
 test('js_large_output_arrives_whole_and_in_order', async () => {
@@ -209,6 +209,41 @@ test('js_long_arguments_and_environment_arrive', async () => {
 	const long = 'x'.repeat(100_000)
 	assert.equal((await commands.run(`printf ${long} | wc -c`)).stdout.trim(), '100000')
 	assert.equal((await commands.run('printf "$LONG" | wc -c', { envs: { LONG: long } })).stdout.trim(), '100000')
+})
+
+test('js_run_with_an_argument_that_is_too_long_is_an_invalid_argument', async () => {
+	const tooLong = 'x'.repeat(2_000_000) // the kernel takes strings up to 128 KiB
+	for (const call of [() => commands.run(`: ${tooLong}`), () => commands.run(':', { envs: { A: tooLong } })])
+		assert.match((await rejection(call(), InvalidArgumentError)).message, /argument list too long/)
+})
+
+test('js_run_with_nul_bytes_is_an_invalid_argument', async () => {
+	for (const call of [() => commands.run('echo a\0b'), () => commands.run(':', { envs: { A: 'a\0b' } })])
+		assert.match((await rejection(call(), InvalidArgumentError)).message, /contains a NUL/)
+})
+
+test('js_run_shows_bytes_that_are_no_utf8_as_replacement_characters', async () => {
+	assert.equal((await commands.run(`printf 'a\\000b\\377c\\342\\202'`)).stdout, 'a\0b\ufffdc\ufffd')
+})
+
+test('js_server_in_the_sandbox_is_reached_through_its_host', async () => {
+	const printed = new Printed()
+	const script = `exec python3 -c "
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'hello from ' + self.path.encode())
+server = http.server.HTTPServer(('localhost', 0), Handler)
+print('port', server.server_port, flush=True)
+server.serve_forever()"`
+	const server = await commands.run(script, { background: true, onStdout: printed.take })
+	const host = sandbox.getHost(Number((await printed.until(/port (\d+)\n/))[1]))
+	assert.equal(await (await fetch(`http://${host}/path`)).text(), 'hello from /path')
+	assert.equal(await server.kill(), true)
+	await rejection(server.wait(), CommandExitError)
+	await rejection(fetch(`http://${host}/path`), TypeError)
 })
 
 test('js_100_commands_at_once_each_get_their_own_output', async () => {
