@@ -124,6 +124,15 @@ void exchange_gone(struct exchange *x, void (*free_exchange)(struct exchange *x)
 		x->ops->on_stop(x);
 }
 
+void exchange_hang_up(struct exchange *x)
+{
+	if (x->hung_up)
+		return;
+	x->hung_up = true;
+	if (x->ops && x->ops->on_hangup)
+		x->ops->on_hangup(x);
+}
+
 /* ---- for owners ---- */
 
 void exchange_own(struct exchange *x, const struct exchange_ops *ops, void *data)

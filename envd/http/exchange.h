@@ -11,6 +11,8 @@
  *                  it is welcome again
  *   peer gone      on_stop, once; later sends are swallowed. The exchange stays valid until its
  *                  owner gives it back, so an answer that is still on its way needs no check
+ *   peer hung up   on_hangup, HTTP/1 only: it has ended its side before it had an answer. Most have
+ *                  gone, without a reset that would tell; some only say that they have no more
  *
  * No callback runs inside a call of the functions below, nor inside on_request. All on the loop
  * thread. Limits of the header block: http/limits.h.
@@ -79,6 +81,8 @@ struct exchange_ops {
 	void (*on_body_end)(struct exchange *x, enum exchange_body_end how);
 	void (*on_proceed)(struct exchange *x);
 	void (*on_stop)(struct exchange *x);
+	/* Optional, once: an answer is still possible, but not worth waiting long for. */
+	void (*on_hangup)(struct exchange *x);
 };
 
 /* The head of the protocols' own structs; members are read-only outside http/. */
@@ -92,6 +96,7 @@ struct exchange {
 	size_t n_extra;
 	bool answered;                         /* a response has been started */
 	bool stopped;                          /* the peer is gone */
+	bool hung_up;                          /* see on_hangup; also before there is an owner */
 	struct arena memory;                   /* of the extra fields */
 	void (*free_gone)(struct exchange *x); /* see exchange_gone in wire.h */
 };

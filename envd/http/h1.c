@@ -8,7 +8,7 @@
  *
  *   requests waiting     those of HTTP_TURN_MS, then other connections have a turn
  *   answers unread       no further request is begun while EXCHANGE_SEND_HIGH bytes are queued
- *   no answer in sight   the owner may take for ever; a client that goes away is noticed
+ *   no answer in sight   the owner may take for ever; it is told of a client that goes or hangs up
  *   answer, body unread  at most HTTP_DRAIN_MAX of it are dropped, then the connection ends
  *   peer ends its side   an answer that was not begun is given, a begun one is for nobody: stop
  *   anything malformed   refused before there is an exchange; in the body the owner is told
@@ -336,6 +336,7 @@ static void h1_on_eof(struct conn *c)
 			h1_body_ended(h, EXCHANGE_BODY_CUT);
 		if (h->reading)
 			conn_resume(c); /* to tell */
+		exchange_hang_up(&h->x->x);
 	}
 }
 
@@ -345,10 +346,15 @@ static void h1_on_hangup(struct conn *c)
 
 	if (h->out == H1_OUT_STREAMING) {
 		conn_close(c);
-	} else if (h->x && h->in == H1_IN_BODY) {
+		return;
+	}
+	if (!h->x)
+		return;
+	if (h->in == H1_IN_BODY) {
 		h->hung_up = true;
 		conn_deadline(c, HTTP_HANGUP_MS);
 	}
+	exchange_hang_up(&h->x->x);
 }
 
 static void h1_on_drained(struct conn *c)

@@ -456,8 +456,10 @@ static void test_h1_half_close_before_the_answer_still_gets_it(void **state)
 
 	peer_open(&p, f);
 	peer_send(&p, GET("/hold"));
+	assert_int_equal(server_fixture_held(f)->n_hangups, 0);
 	peer_end(&p);
 	assert_int_equal(server_fixture_held(f)->n_stops, 0);
+	assert_int_equal(server_fixture_held(f)->n_hangups, 1);
 	held_finish(server_fixture_held(f));
 	peer_expect_end(&p,
 	                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone");
@@ -472,6 +474,7 @@ static void test_h1_half_close_of_pipelined_requests_answers_all(void **state)
 	peer_open(&p, f);
 	peer_send(&p, GET("/hold") GET("/hello"));
 	peer_end(&p);
+	assert_int_equal(server_fixture_held(f)->n_hangups, 1);
 	held_finish(server_fixture_held(f));
 	peer_expect_end(&p, DONE HELLO);
 	peer_close(&p);
@@ -490,6 +493,7 @@ static void test_h1_half_close_in_the_body_cuts_it(void **state)
 	assert_true(h->ended);
 	assert_int_equal(h->how, EXCHANGE_BODY_CUT);
 	assert_int_equal(h->body.len, 5);
+	assert_int_equal(h->n_hangups, 1);
 	held_finish(h);
 	peer_expect_end(&p,
 	                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone");
@@ -525,6 +529,7 @@ static void test_h1_ended_peer_does_not_hold_a_handler_that_reads_no_more(void *
 	peer_end(&p);
 	h = server_fixture_held(f);
 	assert_int_equal(h->n_stops, 0);
+	assert_int_equal(h->n_hangups, 1);
 	server_fixture_pass(f, HTTP_HANGUP_MS + 1);
 	assert_int_equal(h->n_stops, 1);
 	peer_close(&p);

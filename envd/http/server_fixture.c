@@ -78,11 +78,21 @@ static void held_on_stop(struct exchange *x)
 	assert_int_equal(h->n_stops, 1);
 }
 
+static void held_on_hangup(struct exchange *x)
+{
+	struct held *h = x->data;
+
+	assert_false(x->stopped);
+	h->n_hangups++;
+	assert_int_equal(h->n_hangups, 1);
+}
+
 static const struct exchange_ops held_ops = {
 	.on_body = held_on_body,
 	.on_body_end = held_on_body_end,
 	.on_proceed = held_on_proceed,
 	.on_stop = held_on_stop,
+	.on_hangup = held_on_hangup,
 };
 
 static struct held *fixture_hold(struct server_fixture *f, struct exchange *x)

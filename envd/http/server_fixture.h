@@ -34,7 +34,7 @@ struct held {
 	bool answers_echo, consumes;
 	bool ended;
 	enum exchange_body_end how;
-	unsigned n_proceeds, n_stops;
+	unsigned n_proceeds, n_stops, n_hangups;
 	unsigned n_to_pour; /* pieces of /pour that are still to be sent */
 };
 

@@ -44,3 +44,6 @@ static inline bool exchange_is_owned(const struct exchange *x)
  * when the owner gives the exchange back; at once if there is no owner.
  */
 void exchange_gone(struct exchange *x, void (*free_exchange)(struct exchange *x));
+
+/* The peer has ended its side: tells the owner, if there is one, the first time. */
+void exchange_hang_up(struct exchange *x);
