@@ -47,6 +47,7 @@ enum {
 	FACT_PROCEED = BIT(1),   /* the transport takes more */
 	FACT_KEEPALIVE = BIT(2), /* an interval passed without a message */
 	FACT_LOST = BIT(3),      /* on_cancel is due */
+	FACT_HANGUP = BIT(4),    /* the peer has ended its side */
 };
 
 struct call {
@@ -266,6 +267,11 @@ static bool call_serve(struct call *call)
 			call->ops->on_proceed(call);
 		return true;
 	}
+	if (call_take_fact(call, FACT_HANGUP)) {
+		if (call->ops->on_hangup)
+			call->ops->on_hangup(call);
+		return true;
+	}
 	return call->facts & FACT_ASKED ? call_deliver(call) : false;
 }
 
@@ -368,11 +374,20 @@ static void call_on_stop(struct exchange *x)
 	call_leave(call);
 }
 
+static void call_on_hangup(struct exchange *x)
+{
+	struct call *call = x->data;
+
+	call->facts |= FACT_HANGUP;
+	call_advance(call);
+}
+
 static const struct exchange_ops call_exchange_ops = {
 	.on_body = call_on_body,
 	.on_body_end = call_on_body_end,
 	.on_proceed = call_on_proceed,
 	.on_stop = call_on_stop,
+	.on_hangup = call_on_hangup,
 };
 
 static void call_on_deadline(struct timer *timer)
@@ -435,6 +450,8 @@ static struct call *call_new(struct loop *loop, struct call_setup *setup)
 	call->reply.is_get = setup->is_get;
 	call->reply.unbuffered = setup->method->kind == RPC_SERVER_STREAM;
 	exchange_own(call->reply.x, &call_exchange_ops, call);
+	if (call->reply.x->hung_up)
+		call->facts = FACT_HANGUP;
 	return call;
 }
 

@@ -15,6 +15,8 @@
  *               passed (ERR_DEADLINE), or the request turned out broken or a message could not be
  *               encoded (the kind of that error). The answer, if any, has been given. Let go of
  *               what the call holds, then call_fail or call_finish, now or later.
+ *   on_hangup   once, HTTP/1 only: the client has ended its side before it had an answer. Most likely
+ *               it has gone; what is ready may still be answered, what would have to wait should not.
  *
  * No callback runs inside a call of the functions below, nor inside handle. Loop thread only.
  * Messages passed to a handler live in the call until the next call_receive or the end.
@@ -90,6 +92,7 @@ struct call_ops {
 	void (*on_end)(struct call *call); /* the client has sent its last message */
 	void (*on_proceed)(struct call *call);
 	void (*on_cancel)(struct call *call, enum err_kind why);
+	void (*on_hangup)(struct call *call);
 	void (*on_keepalive)(struct call *call);
 };
 

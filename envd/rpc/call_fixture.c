@@ -48,12 +48,18 @@ static void echo_on_keepalive(struct call *call)
 	note(call_data(call), "keepalive ");
 }
 
+static void echo_on_hangup(struct call *call)
+{
+	note(call_data(call), "hangup ");
+}
+
 static const struct call_ops echo_ops = {
 	.on_message = echo_on_message,
 	.on_end = echo_on_end,
 	.on_proceed = echo_on_proceed,
 	.on_cancel = echo_on_cancel,
 	.on_keepalive = echo_on_keepalive,
+	.on_hangup = echo_on_hangup,
 };
 
 static void echo_handle(struct call *call, const ProtobufCMessage *message)

@@ -652,6 +652,53 @@ static void test_call_deadline_that_has_passed_does_nothing(void **state)
 	scene_end(&s);
 }
 
+static void test_call_hangup_is_told_once_and_leaves_the_answer_possible(void **state)
+{
+	struct scene s;
+
+	scene_begin(&s, state, &echo_unary, UNARY_JSON);
+	push_text(&s, "{}");
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
+	fake_hangup(s.f);
+	fake_hangup(s.f);
+	assert_log(&s, "handle() hangup ");
+	domain_finish(&s.d, "late");
+	assert_int_equal(s.f->status, 200);
+	scene_end(&s);
+}
+
+/* While a user is looked up, or before the request is complete. */
+static void test_call_hangup_before_the_handler_knows_the_call_is_told_after_handle(void **state)
+{
+	struct scene s;
+
+	domain_init(&s.d, loop_fixture_loop(state));
+	s.f = fake_new(HTTP_1_1, "POST", STREAM_JSON);
+	fake_hangup(s.f);
+	domain_serve(&s.d, s.f, &echo_server);
+	push_frame(s.f, 0, "{}");
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
+	assert_log(&s, "handle() hangup ");
+	domain_finish(&s.d, NULL);
+	scene_end(&s);
+}
+
+static void test_call_hangup_does_not_wait_for_the_handler_to_ask(void **state)
+{
+	struct scene s;
+
+	scene_begin(&s, state, &echo_client, STREAM_JSON);
+	call_receive(s.d.call);
+	push_frame(s.f, 0, "{\"text\":\"a\"}");
+	push_frame(s.f, 0, "{\"text\":\"b\"}");
+	assert_log(&s, "handle message(a) ");
+	fake_hangup(s.f);
+	call_receive(s.d.call);
+	assert_log(&s, "handle message(a) hangup message(b) ");
+	domain_fail(&s.d, ERR_CANCELED, "context canceled");
+	scene_end(&s);
+}
+
 static void test_call_that_ignores_its_deadline_does_not_run_out(void **state)
 {
 	struct rpc_method method = echo_client;
@@ -805,6 +852,9 @@ int main(void)
 		TEST(test_call_bidi_stream_alternates),
 		TEST(test_call_deadline_answers_and_tells_the_handler),
 		TEST(test_call_deadline_that_has_passed_does_nothing),
+		TEST(test_call_hangup_is_told_once_and_leaves_the_answer_possible),
+		TEST(test_call_hangup_before_the_handler_knows_the_call_is_told_after_handle),
+		TEST(test_call_hangup_does_not_wait_for_the_handler_to_ask),
 		TEST(test_call_that_ignores_its_deadline_does_not_run_out),
 		TEST(test_call_that_ignores_its_deadline_is_refused_when_it_has_passed),
 		TEST(test_call_that_runs_expired_is_heard_first),

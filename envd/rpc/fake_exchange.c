@@ -209,6 +209,12 @@ void fake_gone(struct fake_exchange *f)
 		exchange_gone(&f->x, fake_release_gone);
 }
 
+void fake_hangup(struct fake_exchange *f)
+{
+	if (!f->is_released && !f->x.stopped)
+		exchange_hang_up(&f->x);
+}
+
 void fake_proceed(struct fake_exchange *f)
 {
 	f->is_full = false;

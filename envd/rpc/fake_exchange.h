@@ -42,6 +42,7 @@ void fake_length(struct fake_exchange *f, int64_t content_length);
 void fake_push(struct fake_exchange *f, const void *data, size_t len);
 void fake_end(struct fake_exchange *f, enum exchange_body_end how);
 void fake_gone(struct fake_exchange *f);
+void fake_hangup(struct fake_exchange *f);
 void fake_proceed(struct fake_exchange *f);
 
 /* Whether a line "Name: value" is in the head or the trailers. */
