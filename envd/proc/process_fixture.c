@@ -100,6 +100,7 @@ struct spec *process_fixture_spec(struct process_fixture *f, const struct client
 		spec_free(spec);
 		return NULL;
 	}
+	spec->cgroup = o->cgroup;
 	return spec;
 }
 

@@ -56,6 +56,7 @@ struct client_options {
 	bool has_stdin_pipe;
 	uint64_t lifetime_ms;
 	struct rlimit nofile; /* zero: ours */
+	struct cgroup *cgroup;
 };
 
 int process_fixture_setup(void **state);

@@ -281,7 +281,7 @@ static int pipes_open(const struct spec *spec, struct child *child, struct child
 
 /* Like fork, with a pidfd and a cgroup. The kernel copies everything (no CLONE_VM, no CLONE_VFORK):
  * an exec that hangs on a dead file system must not hang us. */
-static pid_t fork_clone3(const struct spec *spec, int *out_pidfd)
+static pid_t fork_clone3(const struct cgroup *cgroup, int *out_pidfd)
 {
 	struct clone_args args = {
 		.flags = CLONE_PIDFD,
@@ -289,9 +289,9 @@ static pid_t fork_clone3(const struct spec *spec, int *out_pidfd)
 		.exit_signal = SIGCHLD,
 	};
 
-	if (spec->cgroup_fd >= 0) {
+	if (cgroup) {
 		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (uint64_t)spec->cgroup_fd;
+		args.cgroup = (uint64_t)cgroup->dir_fd;
 	}
 	return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
@@ -321,13 +321,24 @@ static pid_t fork_plain(int *out_pidfd)
 #define CLONE3_WORKS true
 #endif
 
+/* Better in the daemon's cgroup than not at all; a shortage may be the cgroup's own limit, and stays. */
+static pid_t fork_into(struct cgroup *cgroup, int *out_pidfd)
+{
+	pid_t pid = fork_clone3(cgroup, out_pidfd);
+
+	if (pid >= 0 || !cgroup || is_shortage(errno))
+		return pid;
+	cgroup_missed(cgroup, errno);
+	return fork_clone3(NULL, out_pidfd);
+}
+
 static pid_t fork_child(const struct spec *spec, int *out_pidfd)
 {
 	static bool clone3_works = CLONE3_WORKS; /* loop thread only */
 	pid_t pid;
 
 	if (clone3_works) {
-		pid = fork_clone3(spec, out_pidfd);
+		pid = fork_into(spec->cgroup, out_pidfd);
 		if (pid >= 0 || (errno != ENOSYS && errno != EPERM))
 			return pid;
 		clone3_works = false;

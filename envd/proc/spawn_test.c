@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "proc/process_fixture.h"
+#include "tests/support/cgroup_root.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
 
@@ -121,6 +122,88 @@ static void test_spawn_child_has_its_own_descriptor_limit(void **state)
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &options.nofile), 0);
 	options.nofile.rlim_cur = 123;
 	expect_stdout(*state, &options, "123\n");
+}
+
+/* A cgroup tree of its own, or NULL where there is none and the test skips. */
+static char *own_cgroups(struct cgroups *c)
+{
+	CLEANUP(buf_deinit) struct buf skipped = { 0 };
+	CLEANUP(err_clear) struct err e = { 0 };
+	char *root = cgroup_root_new();
+
+	cgroups_init(c);
+	if (root)
+		assert_int_equal(cgroups_set_up(c, root, &skipped, &e), 0);
+	return root;
+}
+
+/* Runs a script in the cgroup "user" of such a tree after that was treated. */
+static void run_in_cgroup(struct process_fixture *f, const char *script,
+                          void (*treat)(const char *root), struct client *c)
+{
+	struct client_options options = { .script = script };
+	struct cgroups cgroups;
+	struct err e = { 0 };
+	char *root = own_cgroups(&cgroups);
+
+	if (!root)
+		skip();
+	assert_int_equal(cgroups_admit(&cgroups, CGROUP_USER, &options.cgroup, &e), 0);
+	treat(root);
+	(void)client_run(f, c, &options);
+	assert_int_equal(c->exit.code, 0);
+	process_fixture_wait_empty(f);
+	cgroups_deinit(&cgroups);
+	cgroup_root_free(root);
+}
+
+static void leave_alone(const char *root)
+{
+	(void)root;
+}
+
+static void remove_user(const char *root)
+{
+	char *path = temp_dir_path(root, "user");
+
+	assert_int_equal(rmdir(path), 0);
+	free(path);
+}
+
+/* A cgroup of threads takes no processes. */
+static void spoil_user(const char *root)
+{
+	cgroup_root_write(root, "user/cgroup.type", "threaded");
+}
+
+static void test_spawn_child_is_in_its_cgroup_from_its_first_moment(void **state)
+{
+	struct client c;
+
+#if defined(__SANITIZE_THREAD__)
+	skip(); /* the fork that ThreadSanitizer can follow knows no cgroups */
+#endif
+	run_in_cgroup(*state, "cat /proc/$$/cgroup", leave_alone, &c);
+	assert_non_null(strstr(client_stdout(&c), "/user\n"));
+	client_deinit(&c);
+}
+
+static void test_spawn_child_runs_although_its_cgroup_was_removed(void **state)
+{
+	struct client c;
+
+	run_in_cgroup(*state, "echo runs", remove_user, &c);
+	assert_string_equal(client_stdout(&c), "runs\n");
+	client_deinit(&c);
+}
+
+static void test_spawn_child_runs_although_its_cgroup_takes_no_processes(void **state)
+{
+	struct client c;
+
+	run_in_cgroup(*state, "echo runs", spoil_user, &c);
+	assert_string_equal(client_stdout(&c), "runs\n");
+	client_deinit(&c);
 }
 
 static void test_spawn_child_has_oom_score_and_nice_of_its_own(void **state)
@@ -405,6 +488,9 @@ int main(void)
 		TEST(test_spawn_child_leads_its_own_session_and_group),
 		TEST(test_spawn_child_has_default_signals_and_an_empty_mask),
 		TEST(test_spawn_child_has_its_own_descriptor_limit),
+		TEST(test_spawn_child_is_in_its_cgroup_from_its_first_moment),
+		TEST(test_spawn_child_runs_although_its_cgroup_was_removed),
+		TEST(test_spawn_child_runs_although_its_cgroup_takes_no_processes),
 		TEST(test_spawn_child_has_oom_score_and_nice_of_its_own),
 		TEST(test_spawn_child_has_the_identity_and_groups_of_its_user),
 		TEST(test_spawn_missing_command_is_status_127_with_a_line),

@@ -53,7 +53,6 @@ int spec_new(struct process_config **config, const struct spec_options *options,
 	spec->stdin_kind = options->stdin_kind;
 	spec->nofile = options->nofile;
 	spec->lifetime_end_ms = options->lifetime_end_ms;
-	spec->cgroup_fd = -1;
 	spec->users = options->users;
 	spec->user_is_default = !options->user;
 	spec->user_name = spec_strdup(spec, name);

@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "host/cgroup.h"
 #include "host/environ.h"
 #include "host/user.h"
 #include "proc/config.h"
@@ -51,7 +52,7 @@ struct spec {
 	enum spec_stdin stdin_kind;
 	struct rlimit nofile;
 	uint64_t lifetime_end_ms;
-	int cgroup_fd; /* borrowed; -1: the daemon's own cgroup */
+	struct cgroup *cgroup; /* borrowed, where to run; NULL: where the daemon runs */
 
 	/* spec_resolve's input, copied. */
 	const struct user_db *users;
