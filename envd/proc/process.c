@@ -158,7 +158,8 @@ static void process_on_error_end(struct fdio *io, int error)
 	process_learn(p, FACT_DECIDED);
 }
 
-static const struct fdio_ops process_error_ops = { process_on_error_data, process_on_error_end };
+static const struct fdio_ops process_error_ops = { .on_data = process_on_error_data,
+	                                           .on_end = process_on_error_end };
 
 static void process_on_output(struct process *p, enum output_stream stream, const uint8_t *data,
                               size_t len)
@@ -208,8 +209,8 @@ static void process_on_stderr_end(struct fdio *io, int error)
 }
 
 static const struct fdio_ops process_io_ops[] = {
-	[OUTPUT_STDOUT] = { process_on_stdout, process_on_stdout_end },
-	[OUTPUT_STDERR] = { process_on_stderr, process_on_stderr_end },
+	[OUTPUT_STDOUT] = { .on_data = process_on_stdout, .on_end = process_on_stdout_end },
+	[OUTPUT_STDERR] = { .on_data = process_on_stderr, .on_end = process_on_stderr_end },
 };
 
 static void process_set_reading(struct output *o, bool reading)
@@ -430,7 +431,7 @@ static int process_check(const struct registry *registry, const struct spec *spe
 		return err_set(e, ERR_UNAVAILABLE, "the daemon is shutting down");
 	if (registry->n_processes >= REGISTRY_PROCESSES_MAX ||
 	    registry->config_bytes + spec->config->n_bytes > REGISTRY_CONFIG_MAX)
-		return process_config_refuse(spec->config, ERR_LIMIT, "too many processes", e);
+		return spec_refuse(spec, ERR_LIMIT, "too many processes", e);
 	if (spec->lifetime_end_ms > 0 && spec->lifetime_end_ms <= loop_now_ms(registry->loop))
 		return err_set(e, ERR_DEADLINE, "context deadline exceeded");
 	return 0;
