@@ -128,6 +128,14 @@ static bool group_match(struct span line, const char *name, uint32_t *out_gid)
 	return false;
 }
 
+static bool group_is(struct span line, const char *name, uint32_t *out_gid)
+{
+	struct span f[GROUP_FIELDS];
+
+	return db_split(line, f, GROUP_FIELDS) == GROUP_FIELDS && span_equal(f[0], name) &&
+	       db_parse_id(f[2], out_gid);
+}
+
 static int passwd_find(const char *path, char *line, const char *name, struct user *user,
                        struct err *e)
 {
@@ -179,6 +187,21 @@ int user_find(const struct user_db *db, const char *name, struct user *out_user,
 	groups_find(db->group, line, &user);
 	*out_user = user;
 	return 0;
+}
+
+int user_find_group(const struct user_db *db, const char *name, gid_t *out_gid)
+{
+	CLEANUP(freep) char *line = xmalloc(USER_LINE_MAX);
+	CLEANUP(fclosep) FILE *f = db_open(db->group);
+	struct span s;
+
+	if (!f)
+		return -errno;
+	while (db_next(f, line, &s)) {
+		if (group_is(s, name, out_gid))
+			return 0;
+	}
+	return -ENOENT;
 }
 
 void user_deinit(struct user *user)

@@ -49,3 +49,6 @@ extern const struct user_db user_db_system;
 int user_find(const struct user_db *db, const char *name, struct user *out_user,
               struct err *e) MUST_CHECK;
 void user_deinit(struct user *user);
+
+/* The id of a group; -ENOENT if there is none of that name, or why the file cannot be read. */
+int user_find_group(const struct user_db *db, const char *name, gid_t *out_gid) MUST_CHECK;

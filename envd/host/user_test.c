@@ -148,6 +148,21 @@ static void test_user_groups_begin_with_the_primary_and_hold_no_bad_line(void **
 	user_deinit(&user);
 }
 
+static void test_user_group_is_found_by_its_whole_name(void **state)
+{
+	struct fixture *f = *state;
+	struct user_db gone = { f->passwd, "/nonexistent/group" };
+	gid_t gid = 0;
+
+	fixture_write(f, passwd,
+	              "#tty:x:1:\nttys:x:2:tty\ntty:x:bad:\ntty:x\ntty:x:5:\ntty:x:6:\n");
+	assert_int_equal(user_find_group(&f->db, "tty", &gid), 0);
+	assert_int_equal(gid, 5);
+	assert_int_equal(user_find_group(&f->db, "tt", &gid), -ENOENT);
+	assert_int_equal(user_find_group(&gone, "tty", &gid), -ENOENT);
+	assert_int_equal(gid, 5);
+}
+
 static void test_user_unknown_has_the_reference_text(void **state)
 {
 	struct fixture *f = *state;
@@ -264,6 +279,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_user_lines_are_read_as_the_rules_say),
 		TEST(test_user_groups_begin_with_the_primary_and_hold_no_bad_line),
+		TEST(test_user_group_is_found_by_its_whole_name),
 		TEST(test_user_unknown_has_the_reference_text),
 		TEST(test_user_without_group_file_keeps_the_primary_group),
 		TEST(test_user_without_passwd_file_is_internal),
