@@ -17,10 +17,14 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 /* uapi/linux/ioprio.h, which old kernel headers lack. */
 #define IOPRIO_WHO_PROCESS 1
@@ -30,12 +34,14 @@
 /* Before daemons and before us, when memory runs out (process.md 3.3). */
 #define OOM_SCORE_ADJ "100"
 
+#define TERMINAL_MODE 0620 /* its user reads and writes, group tty writes */
+
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND      127
 
 /* The child's ends. */
 struct child_fds {
-	int stdio[3];
+	int stdio[3]; /* a terminal is the first only */
 	int error;
 };
 
@@ -82,10 +88,12 @@ static void child_set_priorities(void)
 	(void)setpriority(PRIO_PROCESS, 0, 0);
 }
 
-static void child_set_stdio(const struct child_fds *fds)
+static void child_set_stdio(const struct spec *spec, const struct child_fds *fds)
 {
+	if (spec->has_terminal && ioctl(fds->stdio[0], TIOCSCTTY, 0) < 0)
+		child_refuse(fds, SPAWN_IDENTITY, errno);
 	for (int i = 0; i < 3; i++) {
-		if (dup2(fds->stdio[i], i) < 0)
+		if (dup2(fds->stdio[spec->has_terminal ? 0 : i], i) < 0)
 			child_refuse(fds, SPAWN_IDENTITY, errno);
 	}
 }
@@ -192,7 +200,7 @@ static _Noreturn void child_run(const struct spec *spec, const struct child_fds 
 	child_reset_signals();
 	(void)setsid(); /* fails only for a group leader, which a new process is not */
 	child_set_priorities();
-	child_set_stdio(fds);
+	child_set_stdio(spec, fds);
 	child_set_identity(spec, fds);
 	if (chdir(spec->cwd) < 0)
 		child_refuse(fds, SPAWN_CHDIR, errno);
@@ -213,30 +221,35 @@ static _Noreturn void child_run(const struct spec *spec, const struct child_fds 
 
 /* ---------------------------------------------------------------- the parent */
 
-/* A pipe whose ends are above stdio, so that the child's dup2 cannot overwrite one of them. */
+/* Above stdio, so that the child's dup2 cannot overwrite it. Takes fd; -1 with errno, as its maker. */
+static int fd_lift(int fd)
+{
+	int high, error;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	error = errno;
+	close(fd);
+	errno = error;
+	return high;
+}
+
+static int fd_set_nonblocking(int fd)
+{
+	return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/* What is open after a failure belongs to the caller, as after success. */
 static int pipe_open(int *out_read, int *out_write)
 {
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	for (int i = 0; i < 2; i++) {
-		int high;
-
-		if (fds[i] > STDERR_FILENO)
-			continue;
-		high = fcntl(fds[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-		close(fds[i]);
-		fds[i] = high;
-	}
-	if (fds[0] < 0 || fds[1] < 0) {
-		close_fdp(&fds[0]);
-		close_fdp(&fds[1]);
-		return -EMFILE;
-	}
-	*out_read = fds[0];
-	*out_write = fds[1];
-	return 0;
+	*out_read = fd_lift(fds[0]);
+	*out_write = fd_lift(fds[1]);
+	return *out_read < 0 || *out_write < 0 ? -EMFILE : 0;
 }
 
 static void child_fds_close(struct child_fds *fds)
@@ -248,35 +261,68 @@ static void child_fds_close(struct child_fds *fds)
 
 static int stdin_open(enum spec_stdin kind, struct child *child, struct child_fds *fds)
 {
-	int null;
+	int rc;
 
-	if (kind == SPEC_STDIN_PIPE)
-		return pipe_open(&fds->stdio[0], &child->stdin_fd);
-	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (null >= 0 && null <= STDERR_FILENO) {
-		int high = fcntl(null, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-
-		close(null);
-		null = high;
+	if (kind == SPEC_STDIN_PIPE) {
+		rc = pipe_open(&fds->stdio[0], &child->stdin_fd);
+		return rc < 0 ? rc : fd_set_nonblocking(child->stdin_fd);
 	}
-	fds->stdio[0] = null;
-	return null < 0 ? -errno : 0;
+	fds->stdio[0] = fd_lift(open("/dev/null", O_RDONLY | O_CLOEXEC));
+	return fds->stdio[0] < 0 ? -errno : 0;
+}
+
+static int output_open(int *out_ours, int *out_theirs)
+{
+	int rc = pipe_open(out_ours, out_theirs);
+
+	return rc < 0 ? rc : fd_set_nonblocking(*out_ours);
+}
+
+/* devpts makes it ours; its user must be able to open it by name (process.md 3.7). */
+static void terminal_give(const struct spec *spec, int slave)
+{
+	if (geteuid() != 0)
+		return; /* the user can only be ourselves */
+	if (fchown(slave, spec->user.uid, spec->tty_gid) < 0 || fchmod(slave, TERMINAL_MODE) < 0)
+		log_event_limited(LOG_WARNING, "process", "terminal keeps its owner, ignoring",
+		                  log_str("error", errno_text(errno)));
+}
+
+static int terminal_open(const struct spec *spec, struct child *child, struct child_fds *fds)
+{
+	const struct winsize size = { .ws_col = (uint16_t)spec->terminal.cols,
+		                      .ws_row = (uint16_t)spec->terminal.rows };
+	int unlocked = 0;
+
+	child->tty_fd = fd_lift(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
+	if (child->tty_fd < 0 || ioctl(child->tty_fd, TIOCSPTLCK, &unlocked) < 0 ||
+	    ioctl(child->tty_fd, TIOCSWINSZ, &size) < 0)
+		return -errno;
+	/* By its master, not by a name that may lead to another mount of devpts. */
+	fds->stdio[0] = fd_lift(ioctl(child->tty_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+	if (fds->stdio[0] < 0)
+		return -errno;
+	terminal_give(spec, fds->stdio[0]);
+	return 0;
 }
 
 static int pipes_open(const struct spec *spec, struct child *child, struct child_fds *fds)
 {
-	int *ours[] = { &child->stdout_fd, &child->stderr_fd, &child->error_fd };
-	int *theirs[] = { &fds->stdio[1], &fds->stdio[2], &fds->error };
 	int rc = stdin_open(spec->stdin_kind, child, fds);
 
-	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(ours); i++) {
-		rc = pipe_open(ours[i], theirs[i]);
-		if (rc == 0 && fcntl(*ours[i], F_SETFL, O_NONBLOCK) < 0)
-			rc = -errno;
-	}
-	if (rc == 0 && child->stdin_fd >= 0 && fcntl(child->stdin_fd, F_SETFL, O_NONBLOCK) < 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = output_open(&child->stdout_fd, &fds->stdio[1]);
+	if (rc == 0)
+		rc = output_open(&child->stderr_fd, &fds->stdio[2]);
 	return rc;
+}
+
+static int stdio_open(const struct spec *spec, struct child *child, struct child_fds *fds)
+{
+	int rc =
+		spec->has_terminal ? terminal_open(spec, child, fds) : pipes_open(spec, child, fds);
+
+	return rc < 0 ? rc : output_open(&child->error_fd, &fds->error);
 }
 
 /* Like fork, with a pidfd and a cgroup. The kernel copies everything (no CLONE_VM, no CLONE_VFORK):
@@ -351,10 +397,10 @@ int spawn(const struct spec *spec, struct child *out_child, struct spawn_failure
 	struct child_fds fds = { .stdio = { -1, -1, -1 }, .error = -1 };
 	struct child child = CHILD_NONE;
 	sigset_t all, old;
-	int rc = pipes_open(spec, &child, &fds);
+	int rc = stdio_open(spec, &child, &fds);
 
 	if (rc < 0) {
-		*out_failure = (struct spawn_failure){ SPAWN_PIPES, -rc };
+		*out_failure = (struct spawn_failure){ SPAWN_STDIO, -rc };
 	} else {
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -380,6 +426,7 @@ void child_deinit(struct child *child)
 	close_fdp(&child->stdin_fd);
 	close_fdp(&child->stdout_fd);
 	close_fdp(&child->stderr_fd);
+	close_fdp(&child->tty_fd);
 }
 
 int spawn_refuse(const struct spec *spec, const struct spawn_failure *failure, struct err *e)
@@ -389,14 +436,15 @@ int spawn_refuse(const struct spec *spec, const struct spawn_failure *failure, s
 	enum err_kind kind = is_shortage(failure->error) ? ERR_LIMIT : ERR_INVALID;
 
 	buf_init(&cause, ERR_TEXT_MAX / 2);
-	if (failure->stage == SPAWN_PIPES) {
+	if (failure->stage == SPAWN_STDIO && !spec->has_terminal) {
 		process_config_append_command(spec->config, &cause);
 		return err_set(e, kind == ERR_LIMIT ? kind : ERR_INTERNAL,
 		               "error creating stdio pipes for command '%.*s': %s", (int)cause.len,
 		               cause.data ? (const char *)cause.data : "", text);
 	}
 	/* What the reference says, whose launch begins with a shell: clients match these texts. */
-	buf_appendf(&cause, "fork/exec /bin/sh: %s", text);
+	buf_appendf(&cause, "%s: %s",
+	            failure->stage == SPAWN_STDIO ? "open /dev/ptmx" : "fork/exec /bin/sh", text);
 	buf_append_byte(&cause, '\0');
-	return process_config_refuse(spec->config, kind, (const char *)cause.data, e);
+	return spec_refuse(spec, kind, (const char *)cause.data, e);
 }

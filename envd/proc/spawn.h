@@ -6,7 +6,8 @@
  * command runs (or that its exec failed in the way a shell shows, exit status 126 or 127 with a
  * line on stderr), a struct spawn_failure means that there is no process to speak of.
  *
- * The child has a session and group of its own, default signal dispositions, an empty signal mask,
+ * The child has a session and group of its own, the terminal if there is one as its controlling
+ * terminal, default signal dispositions, an empty signal mask,
  * no descriptor above 2, oom_score_adj 100, nice 0, best-effort I/O priority 4, and the identity,
  * directory and limits of its spec. Needs Linux 5.3 (pidfd_open). Source: process.md 3.3, 3.4.
  */
@@ -20,7 +21,7 @@
 #include "proc/spec.h"
 
 enum spawn_stage {
-	SPAWN_PIPES, /* before the fork */
+	SPAWN_STDIO, /* before the fork: pipes or a terminal */
 	SPAWN_FORK,
 	SPAWN_IDENTITY, /* in the child */
 	SPAWN_CHDIR,
@@ -41,12 +42,13 @@ struct child {
 	int stdin_fd;
 	int stdout_fd;
 	int stderr_fd;
+	int tty_fd; /* the master: the three of stdio in one, both ways */
 };
 
 #define CHILD_NONE                                                                                 \
 	{                                                                                          \
 		.pid = -1, .pidfd = -1, .error_fd = -1, .stdin_fd = -1, .stdout_fd = -1,           \
-		.stderr_fd = -1                                                                    \
+		.stderr_fd = -1, .tty_fd = -1                                                      \
 	}
 
 /* returns 0, or -1 with the failure; nothing is left behind then. */

@@ -445,9 +445,9 @@ static void test_spawn_failures_have_the_codes_of_the_table(void **state)
 		enum err_kind kind;
 		const char *text;
 	} rows[] = {
-		{ SPAWN_PIPES, EMFILE, ERR_LIMIT,
+		{ SPAWN_STDIO, EMFILE, ERR_LIMIT,
 		  "error creating stdio pipes for command 'a b': too many open files" },
-		{ SPAWN_PIPES, EIO, ERR_INTERNAL,
+		{ SPAWN_STDIO, EIO, ERR_INTERNAL,
 		  "error creating stdio pipes for command 'a b': input/output error" },
 		{ SPAWN_FORK, EAGAIN, ERR_LIMIT,
 		  "error starting process 'a b': fork/exec /bin/sh: resource temporarily "

@@ -51,6 +51,10 @@ int spec_new(struct process_config **config, const struct spec_options *options,
 	spec = xcalloc(1, sizeof *spec);
 	arena_init(&spec->memory, SPEC_MEMORY_MAX, NULL, 0);
 	spec->stdin_kind = options->stdin_kind;
+	spec->has_terminal = options->terminal != NULL;
+	if (options->terminal)
+		spec->terminal = *options->terminal;
+	spec->tty_gid = (gid_t)-1;
 	spec->nofile = options->nofile;
 	spec->lifetime_end_ms = options->lifetime_end_ms;
 	spec->users = options->users;
@@ -81,6 +85,15 @@ static int spec_resolve_user(struct spec *spec, struct err *e)
 	               spec->user_is_default ? "invalid default user: '%s'"
 	                                     : "invalid username: '%s'",
 	               spec->user_name);
+}
+
+/* Who may write to the user's terminal beside the user: programs of group tty, such as write(1). */
+static void spec_resolve_tty_group(struct spec *spec)
+{
+	gid_t gid;
+
+	if (spec->has_terminal && user_find_group(spec->users, "tty", &gid) == 0)
+		spec->tty_gid = gid;
 }
 
 /* Looked at as root; whether the user may go there shows in the child's chdir. */
@@ -233,6 +246,7 @@ int spec_resolve(struct spec *spec, struct err *e)
 
 	if (spec_resolve_user(spec, e) < 0 || spec_resolve_cwd(spec, e) < 0)
 		return -1;
+	spec_resolve_tty_group(spec);
 	if (spec_resolve_env(spec, path ? path : "", e) < 0)
 		return -1;
 	return spec_resolve_argv(spec, e);
@@ -247,4 +261,19 @@ void spec_free(struct spec *spec)
 	free(spec->cwd);
 	arena_deinit(&spec->memory);
 	free(spec);
+}
+
+int spec_refuse(const struct spec *spec, enum err_kind kind, const char *cause, struct err *e)
+{
+	CLEANUP(buf_deinit) struct buf command = { 0 };
+
+	if (!spec->has_terminal)
+		return process_config_refuse(spec->config, kind, cause, e);
+	buf_init(&command, ERR_TEXT_MAX / 2); /* the cause must fit behind it */
+	process_config_append_command(spec->config, &command);
+	return err_set(e, kind,
+	               "error starting pty with command '%.*s' in dir '%s' with '%u' cols and "
+	               "'%u' rows: %s",
+	               (int)command.len, command.len > 0 ? (const char *)command.data : "",
+	               spec->cwd, spec->terminal.cols, spec->terminal.rows, cause);
 }

@@ -42,7 +42,7 @@ struct spec_options {
 	const char *workdir;      /* default working directory, or NULL */
 	const struct environ_store *globals;
 	enum spec_stdin stdin_kind;
-	const struct spec_terminal *terminal; /* NULL: pipes */
+	const struct spec_terminal *terminal; /* instead of pipes; NULL: none */
 	struct rlimit nofile;     /* of the child: the limit the daemon was started with */
 	uint64_t lifetime_end_ms; /* loop time of the SIGKILL; 0: none */
 };
@@ -50,6 +50,8 @@ struct spec_options {
 struct spec {
 	struct process_config *config;
 	enum spec_stdin stdin_kind;
+	bool has_terminal; /* and then stdin_kind means nothing */
+	struct spec_terminal terminal;
 	struct rlimit nofile;
 	uint64_t lifetime_end_ms;
 	struct cgroup *cgroup; /* borrowed, where to run; NULL: where the daemon runs */
@@ -64,6 +66,7 @@ struct spec {
 
 	/* Its result. */
 	struct user user;
+	gid_t tty_gid; /* group of a terminal: `tty`; -1, which chown(2) leaves alone, without it */
 	char *cwd;
 	char **argv;    /* argv[0] is cmd as given */
 	char **sh_argv; /* /bin/sh, a free slot, the arguments: for scripts without #! */
@@ -95,3 +98,9 @@ int spec_new(struct process_config **config, const struct spec_options *options,
 int spec_resolve(struct spec *spec, struct err *e) MUST_CHECK;
 
 void spec_free(struct spec *spec);
+
+/*
+ * Fails the start: "error starting process '<cmd args>': <cause>", or what process.md 3.7 says where
+ * a terminal was asked for. Returns -1.
+ */
+int spec_refuse(const struct spec *spec, enum err_kind kind, const char *cause, struct err *e);
