@@ -7,9 +7,11 @@
  * line on stderr), a struct spawn_failure means that there is no process to speak of.
  *
  * The child has a session and group of its own, the terminal if there is one as its controlling
- * terminal, default signal dispositions, an empty signal mask,
- * no descriptor above 2, oom_score_adj 100, nice 0, best-effort I/O priority 4, and the identity,
- * directory and limits of its spec. Needs Linux 5.3 (pidfd_open). Source: process.md 3.3, 3.4.
+ * terminal, default signal dispositions, an empty signal mask, no descriptor above 2, oom_score_adj
+ * 100, nice 0, best-effort I/O priority 4, and the identity, directory and limits of its spec. It is
+ * in its spec's cgroup from the first instruction, or in ours if the kernel does not put it there
+ * (before Linux 5.7, cgroup gone or unsuitable), which is logged. Needs Linux 5.3 (pidfd_open).
+ * Source: process.md 3.3, 3.4.
  */
 #pragma once
 
