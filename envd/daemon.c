@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/state.h"
 #include "build_info.h"
+#include "host/cgroup.h"
 #include "host/environ.h"
 #include "http/server.h"
 #include "loop/job.h"
@@ -44,6 +45,7 @@ struct daemon {
 	struct state state;
 	struct loop loop;
 	struct environ_store environ;
+	struct cgroups cgroups;
 	struct process_service *process;
 	struct api api;
 	struct server *server;
@@ -68,6 +70,23 @@ static void write_sandbox_file(const struct config *config)
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		dprintf(STDERR_FILENO, "error writing %s: %s, ignoring\n", SANDBOX_FILE,
 		        errno_text(errno));
+}
+
+/* A guest without a cgroup tree still works; -no-cgroups is an answer, not a fault. */
+static void set_up_cgroups(struct daemon *d)
+{
+	CLEANUP(err_clear) struct err e = { 0 };
+	CLEANUP(buf_deinit) struct buf skipped = { 0 };
+
+	if (d->config->no_cgroups)
+		return;
+	buf_init(&skipped, ERR_TEXT_MAX);
+	if (cgroups_set_up(&d->cgroups, d->config->cgroup_root, &skipped, &e) < 0)
+		dprintf(STDERR_FILENO, "cgroups: %s, ignoring: processes are not placed\n",
+		        err_text(&e));
+	else if (skipped.len > 0)
+		dprintf(STDERR_FILENO, "cgroups: cannot set %.*s, ignoring\n", (int)skipped.len,
+		        (const char *)skipped.data);
 }
 
 static void on_server_closed(void *ctx)
@@ -158,6 +177,7 @@ static void daemon_init(struct daemon *d, const struct config *config)
 	           (uint64_t)getpid());
 	environ_init(&d->environ);
 	environ_set_internal(&d->environ, "E2B_SANDBOX", config->is_not_fc ? "false" : "true");
+	cgroups_init(&d->cgroups);
 	d->process = process_service_new(&d->loop, &d->environ, &d->api.defaults);
 	raise_descriptor_limit();
 	api_init(&d->api, &d->loop, &d->environ, d->process);
@@ -174,6 +194,7 @@ static void daemon_deinit(struct daemon *d)
 {
 	loop_deinit(&d->loop);
 	api_deinit(&d->api);
+	cgroups_deinit(&d->cgroups);
 	environ_deinit(&d->environ);
 }
 
@@ -192,6 +213,7 @@ int daemon_run(const struct config *config)
 		status = 1;
 		daemon_close(&d);
 	} else {
+		set_up_cgroups(&d); /* a second daemon, which cannot listen, leaves them alone */
 		state_move(&d.state, DAEMON_RUNNING);
 		log_event(LOG_INFO, "envd", "listening", log_int("port", server_port(d.server)),
 		          log_str("version", ENVD_VERSION));
