@@ -221,6 +221,11 @@ bool exchange_send(struct exchange *x, const struct iovec *pieces, size_t n_piec
 	return x->wire->send(x, pieces, n_pieces);
 }
 
+void exchange_hold(struct exchange *x)
+{
+	x->held = true;
+}
+
 void exchange_finish(struct exchange **x, const struct http_field *trailers, size_t n_trailers)
 {
 	struct exchange *taken = TAKE_PTR(*x);

@@ -95,6 +95,7 @@ struct exchange {
 	struct http_field *extra;
 	size_t n_extra;
 	bool answered;                         /* a response has been started */
+	bool held;                             /* see exchange_hold */
 	bool stopped;                          /* the peer is gone */
 	bool hung_up;                          /* see on_hangup; also before there is an owner */
 	struct arena memory;                   /* of the extra fields */
@@ -144,6 +145,12 @@ void exchange_begin(struct exchange *x, int status, const struct http_field *fie
  * what is sent in spite of that is queued, never lost.
  */
 bool exchange_send(struct exchange *x, const struct iovec *pieces, size_t n_pieces);
+
+/*
+ * What is sent from here on is the end of the response, and exchange_finish or exchange_abort
+ * follows in this turn: HTTP/1 makes one write of it. (HTTP/2 writes once a turn in any case.)
+ */
+void exchange_hold(struct exchange *x);
 
 /* Ends the response, with trailers where the protocol has them (HTTP/1: only when chunked and
  * announced by a Trailer field of the caller). */

@@ -15,6 +15,7 @@
 #define DONE     "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone"
 #define REFUSAL  "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+#define LARGE    5000u /* bytes: not worth joining to the end of a response */
 
 static void talk(void **state, const char *input, const char *output)
 {
@@ -324,6 +325,80 @@ static void test_h1_head_travels_with_the_first_piece(void **state)
 	peer_expect(&p, "11\r\n0123456789abcdefg\r\n0\r\n\r\n");
 	peer_send(&p, GET("/hello"));
 	peer_expect(&p, HELLO);
+	peer_close(&p);
+}
+
+static void test_h1_held_response_ends_in_one_write(void **state)
+{
+	struct server_fixture *f = *state;
+	struct held *h;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, GET("/begin"));
+	h = server_fixture_held(f);
+	send_text(h, "one");
+	peer_expect(&p, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+	exchange_hold(h->x);
+	send_text(h, "two");
+	send_text(h, "three");
+	peer_expect(&p, "");
+	exchange_finish(&h->x, NULL, 0);
+	peer_expect(&p, "3\r\ntwo\r\n5\r\nthree\r\n0\r\n\r\n");
+	peer_send(&p, GET("/hello"));
+	peer_expect(&p, HELLO);
+	peer_close(&p);
+}
+
+static void test_h1_held_response_that_is_aborted_is_cut_behind_what_was_sent(void **state)
+{
+	struct server_fixture *f = *state;
+	struct held *h;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, GET("/begin"));
+	h = server_fixture_held(f);
+	exchange_hold(h->x);
+	send_text(h, "one");
+	exchange_abort(&h->x);
+	peer_expect_end(&p, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n");
+	peer_close(&p);
+}
+
+static void test_h1_held_response_whose_peer_has_gone_is_given_back(void **state)
+{
+	struct server_fixture *f = *state;
+	struct held *h;
+	struct peer p;
+
+	peer_open(&p, f);
+	peer_send(&p, GET("/begin"));
+	h = server_fixture_held(f);
+	exchange_hold(h->x);
+	send_text(h, "one");
+	peer_reset(&p);
+	assert_int_equal(h->n_stops, 1);
+	exchange_finish(&h->x, NULL, 0);
+}
+
+static void test_h1_large_piece_of_a_held_response_is_not_kept_back(void **state)
+{
+	static char text[LARGE + 1];
+	struct server_fixture *f = *state;
+	struct held *h;
+	struct peer p;
+
+	memset(text, 'x', LARGE);
+	peer_open(&p, f);
+	peer_send(&p, GET("/begin"));
+	h = server_fixture_held(f);
+	exchange_hold(h->x);
+	send_text(h, text);
+	peer_settle(&p);
+	assert_true(strlen(peer_text(&p)) > LARGE);
+	exchange_finish(&h->x, NULL, 0);
+	peer_expect(&p, "0\r\n\r\n");
 	peer_close(&p);
 }
 
@@ -885,6 +960,10 @@ int main(void)
 		T(test_h1_endless_unread_body_closes_at_the_limit),
 		T(test_h1_slow_unread_body_closes_in_time),
 		T(test_h1_head_travels_with_the_first_piece),
+		T(test_h1_held_response_ends_in_one_write),
+		T(test_h1_held_response_that_is_aborted_is_cut_behind_what_was_sent),
+		T(test_h1_held_response_whose_peer_has_gone_is_given_back),
+		T(test_h1_large_piece_of_a_held_response_is_not_kept_back),
 		T(test_h1_announced_trailers_are_sent),
 		T(test_h1_1_0_stream_runs_until_the_close),
 		T(test_h1_stream_short_of_its_length_is_cut),

@@ -10,6 +10,9 @@
 #include "http/h1_response.h"
 #include "http/limits.h"
 
+/* Bytes of one send that wait for the end of a held response: a last event and the like. */
+#define H1_HOLD_MAX 4096u
+
 /* ---- the response ---- */
 
 static bool h1_status_has_body(int status)
@@ -136,6 +139,22 @@ static size_t h1_put_head(struct h1_exchange *q, struct iovec *out)
 	return 1;
 }
 
+/* What is large goes out at once: to join it to the rest, it would have to be copied. */
+static void h1_hold(struct h1_exchange *q, size_t total)
+{
+	if (!q->x.held || q->corks || total > H1_HOLD_MAX)
+		return;
+	q->corks = true;
+	conn_cork(q->h1->conn);
+}
+
+static void h1_let_go(struct h1_exchange *q)
+{
+	if (q->corks)
+		conn_uncork(q->h1->conn);
+	q->corks = false;
+}
+
 static bool h1_send(struct exchange *x, const struct iovec *pieces, size_t n)
 {
 	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
@@ -146,6 +165,7 @@ static bool h1_send(struct exchange *x, const struct iovec *pieces, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		total += pieces[i].iov_len;
+	h1_hold(q, total);
 	n_all += h1_put_head(q, all);
 	if (total > 0 && !q->no_body) {
 		ASSERT(q->left < 0 || total <= (size_t)q->left);
@@ -181,6 +201,7 @@ static void h1_finish(struct exchange *x, const struct http_field *trailers, siz
 	/* Short of what was declared, the client must see a cut, not wait for the rest. */
 	if (!last.at || (!q->no_body && q->left > 0))
 		conn_close_after_flush(h->conn);
+	h1_let_go(q);
 	h1_finished(h);
 }
 
@@ -194,6 +215,7 @@ static void h1_abort(struct exchange *x)
 		conn_reset(h->conn);
 	else
 		conn_close_after_flush(h->conn); /* answers to earlier requests may be queued */
+	h1_let_go(q);
 	h1_finished(h);
 }
 

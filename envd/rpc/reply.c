@@ -104,6 +104,7 @@ enum err_kind reply_finish(struct rpc_reply *r, const ProtobufCMessage *message,
 	if (r->overflowed)
 		(void)!err_set(e, ERR_LIMIT, "response metadata does not fit into %u bytes",
 		               RPC_METADATA_MAX);
+	exchange_hold(r->x);
 	r->protocol->finish(r, e->kind == ERR_NONE ? message : NULL, e);
 	ASSERT(!r->x);
 	kind = e->kind;
