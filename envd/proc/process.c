@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,14 +15,14 @@
 enum {
 	FACT_DECIDED = BIT(0), /* the error pipe has closed */
 	FACT_REAPED = BIT(1),
-	FACT_STDOUT_END = BIT(2),
-	FACT_STDERR_END = BIT(3),
-	FACT_SILENT = BIT(4),  /* nothing came for PROCESS_SILENT_MS after the leader */
-	FACT_DRAINED = BIT(5), /* PROCESS_DRAIN_MS are over */
-	FACT_HURRY = BIT(6),   /* a signal or the lifetime ended it: do not wait for descendants */
+	FACT_OUTPUT_END = BIT(2), /* of all streams */
+	FACT_SILENT = BIT(3),     /* nothing came for PROCESS_SILENT_MS after the leader */
+	FACT_DRAINED = BIT(4),    /* PROCESS_DRAIN_MS are over */
+	FACT_HURRY = BIT(5), /* a signal or the lifetime ended it: do not wait for descendants */
 };
 
-#define FACT_OUTPUT_END (FACT_STDOUT_END | FACT_STDERR_END)
+/* Bytes: more than the kernel holds for a terminal, which it does not count in one place. */
+#define TERMINAL_HELD_MAX 65536u
 
 static const struct state_rule process_rules[] = {
 	[PROCESS_STARTING] = { "starting",
@@ -68,7 +69,11 @@ static void process_close_pid(struct process *p)
 		uv_close((uv_handle_t *)&p->pid_poll, process_on_pid_poll_closed);
 	p->has_pid_poll = false;
 	close_fdp(&p->pidfd);
-	close_fdp(&p->stdin_fd);
+}
+
+static bool process_has_terminal(const struct process *p)
+{
+	return p->writes.channel == PROCESS_TTY;
 }
 
 /* May free p: a last statement. */
@@ -82,8 +87,9 @@ static void process_close(struct process *p)
 	timer_stop(timers, &p->lifetime);
 	loop_undefer(&p->settle);
 	fdio_close(&p->error_io);
-	fdio_close(&p->io[OUTPUT_STDOUT]);
-	fdio_close(&p->io[OUTPUT_STDERR]);
+	fdio_close(&p->stdin_io);
+	for (size_t i = 0; i < ARRAY_SIZE(p->streams); i++)
+		fdio_close(&p->streams[i].io);
 	process_close_pid(p);
 	owner_close(&p->owner);
 }
@@ -130,7 +136,9 @@ void process_reap(struct process *p)
 	/* Before anything else is said about it: its number is free from now on. */
 	timer_stop(&p->registry->loop->timers, &p->lifetime);
 	process_close_pid(p);
-	process_learn(p, FACT_REAPED);
+	p->facts |= FACT_REAPED;
+	write_queue_end(&p->writes, NULL);
+	process_advance(p);
 }
 
 static void process_on_pid(uv_poll_t *poll, int status, int events)
@@ -161,57 +169,53 @@ static void process_on_error_end(struct fdio *io, int error)
 static const struct fdio_ops process_error_ops = { .on_data = process_on_error_data,
 	                                           .on_end = process_on_error_end };
 
-static void process_on_output(struct process *p, enum output_stream stream, const uint8_t *data,
-                              size_t len)
+static struct process *process_of(struct fdio *io)
 {
-	p->n_bytes[stream] += len;
-	p->owed[stream] -= MIN(p->owed[stream], len);
-	output_append(&p->output, stream, data, len);
+	return CONTAINER_OF(io->owner, struct process, owner);
+}
+
+static void process_on_output(struct fdio *io, const uint8_t *data, size_t len)
+{
+	struct process_stream *stream = CONTAINER_OF(io, struct process_stream, io);
+	struct process *p = process_of(io);
+
+	p->n_bytes[stream->kind] += len;
+	stream->owed -= MIN(stream->owed, len);
+	output_append(&p->output, stream->kind, data, len);
 	if (p->state.now != PROCESS_DRAINING)
 		return;
 	timer_start(&p->registry->loop->timers, &p->silent, PROCESS_SILENT_MS);
 	process_advance(p);
 }
 
-static void process_on_output_end(struct process *p, enum output_stream stream, int error)
+/* A terminal stays open: the leader may have let go of it and live on, and would be hung up. */
+static void process_on_output_end(struct fdio *io, int error)
 {
+	struct process *p = process_of(io);
+
 	if (error < 0)
 		log_event_limited(LOG_WARNING, "process",
 		                  "reading output failed, ignoring the rest",
 		                  log_int("pid", p->pid), log_str("error", errno_text(-error)));
-	p->owed[stream] = 0;
-	fdio_close(&p->io[stream]);
-	process_learn(p, stream == OUTPUT_STDOUT ? FACT_STDOUT_END : FACT_STDERR_END);
+	if (!process_has_terminal(p))
+		fdio_close(io);
+	if (--p->n_streams == 0)
+		process_learn(p, FACT_OUTPUT_END);
 }
 
-static void process_on_stdout(struct fdio *io, const uint8_t *data, size_t len)
+static void process_on_writable(struct fdio *io)
 {
-	process_on_output(CONTAINER_OF(io, struct process, io[OUTPUT_STDOUT]), OUTPUT_STDOUT, data,
-	                  len);
+	write_queue_proceed(&process_of(io)->writes);
 }
 
-static void process_on_stdout_end(struct fdio *io, int error)
-{
-	process_on_output_end(CONTAINER_OF(io, struct process, io[OUTPUT_STDOUT]), OUTPUT_STDOUT,
-	                      error);
-}
+static const struct fdio_ops process_pipe_ops = { .on_data = process_on_output,
+	                                          .on_end = process_on_output_end };
 
-static void process_on_stderr(struct fdio *io, const uint8_t *data, size_t len)
-{
-	process_on_output(CONTAINER_OF(io, struct process, io[OUTPUT_STDERR]), OUTPUT_STDERR, data,
-	                  len);
-}
+static const struct fdio_ops process_stdin_ops = { .on_writable = process_on_writable };
 
-static void process_on_stderr_end(struct fdio *io, int error)
-{
-	process_on_output_end(CONTAINER_OF(io, struct process, io[OUTPUT_STDERR]), OUTPUT_STDERR,
-	                      error);
-}
-
-static const struct fdio_ops process_io_ops[] = {
-	[OUTPUT_STDOUT] = { .on_data = process_on_stdout, .on_end = process_on_stdout_end },
-	[OUTPUT_STDERR] = { .on_data = process_on_stderr, .on_end = process_on_stderr_end },
-};
+static const struct fdio_ops process_tty_ops = { .on_data = process_on_output,
+	                                         .on_end = process_on_output_end,
+	                                         .on_writable = process_on_writable };
 
 static void process_set_reading(struct output *o, bool reading)
 {
@@ -219,11 +223,11 @@ static void process_set_reading(struct output *o, bool reading)
 
 	if (p->state.now == PROCESS_STARTING)
 		return; /* process_run begins it */
-	for (size_t i = 0; i < ARRAY_SIZE(p->io); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(p->streams); i++) {
 		if (reading)
-			fdio_resume(&p->io[i]);
+			fdio_resume(&p->streams[i].io);
 		else
-			fdio_pause(&p->io[i]);
+			fdio_pause(&p->streams[i].io);
 	}
 	if (reading && p->state.now == PROCESS_DRAINING)
 		timer_start(&p->registry->loop->timers, &p->silent, PROCESS_SILENT_MS);
@@ -242,13 +246,23 @@ static void process_on_settle(struct task *task)
 	process_advance(CONTAINER_OF(task, struct process, settle));
 }
 
+/* Whether something that was written before the leader was reaped is still to be read. */
+static bool process_is_owed(const struct process *p)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(p->streams); i++) {
+		if (p->streams[i].owed > 0 && fdio_unread(&p->streams[i].io) > 0)
+			return true;
+	}
+	return false;
+}
+
 /* A pause is not silence: the bytes are there, a reader is slow. The next byte or the resume starts
  * the clock again. */
 static void process_on_silent(struct timer *timer)
 {
 	struct process *p = CONTAINER_OF(timer, struct process, silent);
 
-	if (!p->output.is_paused && p->owed[OUTPUT_STDOUT] == 0 && p->owed[OUTPUT_STDERR] == 0)
+	if (!p->output.is_paused && !process_is_owed(p))
 		process_learn(p, FACT_SILENT);
 }
 
@@ -298,9 +312,10 @@ static void process_drain(struct process *p)
 {
 	struct timers *timers = &p->registry->loop->timers;
 
-	for (size_t i = 0; i < ARRAY_SIZE(p->io); i++)
-		p->owed[i] = fdio_unread(&p->io[i]);
-	if ((p->facts & FACT_HURRY) || (p->facts & FACT_OUTPUT_END) == FACT_OUTPUT_END)
+	for (size_t i = 0; i < ARRAY_SIZE(p->streams); i++)
+		p->streams[i].owed = process_has_terminal(p) ? TERMINAL_HELD_MAX
+		                                             : fdio_unread(&p->streams[i].io);
+	if (p->facts & (FACT_HURRY | FACT_OUTPUT_END))
 		return;
 	timer_start(timers, &p->silent, PROCESS_SILENT_MS);
 	timer_start(timers, &p->drain, PROCESS_DRAIN_MS);
@@ -308,10 +323,9 @@ static void process_drain(struct process *p)
 
 static bool process_is_drained(const struct process *p)
 {
-	if ((p->facts & FACT_OUTPUT_END) == FACT_OUTPUT_END)
+	if (p->facts & FACT_OUTPUT_END)
 		return true;
-	return p->owed[OUTPUT_STDOUT] == 0 && p->owed[OUTPUT_STDERR] == 0 &&
-	       (p->facts & (FACT_SILENT | FACT_DRAINED | FACT_HURRY));
+	return (p->facts & (FACT_SILENT | FACT_DRAINED | FACT_HURRY)) && !process_is_owed(p);
 }
 
 static void process_tell_end(struct process *p)
@@ -324,7 +338,12 @@ static void process_tell_end(struct process *p)
 	                  log_str("event_type", "process_end"), log_int("pid", p->pid),
 	                  log_int("exit_code", p->exit.code), log_int("signal", p->exit.signal),
 	                  log_int("stdout_bytes", (int64_t)p->n_bytes[OUTPUT_STDOUT]),
-	                  log_int("stderr_bytes", (int64_t)p->n_bytes[OUTPUT_STDERR]));
+	                  log_int("stderr_bytes", (int64_t)p->n_bytes[OUTPUT_STDERR]),
+	                  log_int("pty_bytes", (int64_t)p->n_bytes[OUTPUT_PTY]));
+	if (process_has_terminal(p)) {
+		fdio_close(&p->streams[0].io);
+		p->facts |= FACT_OUTPUT_END;
+	}
 	/* Remembered before anybody sees the end, so that there is no gap for those who ask next. */
 	registry_retain(p->registry, p);
 	output_end(&p->output);
@@ -364,8 +383,7 @@ static void process_advance(struct process *p)
 			process_tell_end(p);
 			continue;
 		case PROCESS_ENDED:
-			if ((p->facts & FACT_OUTPUT_END) != FACT_OUTPUT_END ||
-			    p->output.n_subscribers > 0)
+			if (!(p->facts & FACT_OUTPUT_END) || p->output.n_subscribers > 0)
 				return;
 			state_move(&p->state, PROCESS_CLOSED);
 			process_close(p);
@@ -377,6 +395,29 @@ static void process_advance(struct process *p)
 }
 
 /* ---------------------------------------------------------------- start */
+
+static int process_open_stream(struct process *p, enum output_stream kind, int *fd, size_t read_max,
+                               const struct fdio_ops *ops)
+{
+	struct process_stream *stream = &p->streams[p->n_streams++];
+
+	stream->kind = kind;
+	return fdio_open(&stream->io, p->registry->loop, &p->owner, fd, read_max, ops);
+}
+
+static int process_open_pipes(struct process *p, struct child *child)
+{
+	int rc = process_open_stream(p, OUTPUT_STDOUT, &child->stdout_fd, PROCESS_READ_MAX,
+	                             &process_pipe_ops);
+
+	if (rc == 0)
+		rc = process_open_stream(p, OUTPUT_STDERR, &child->stderr_fd, PROCESS_READ_MAX,
+		                         &process_pipe_ops);
+	if (rc == 0 && child->stdin_fd >= 0)
+		rc = fdio_open(&p->stdin_io, p->registry->loop, &p->owner, &child->stdin_fd,
+		               PROCESS_READ_MAX, &process_stdin_ops);
+	return rc;
+}
 
 static int process_open_handles(struct process *p, struct child *child)
 {
@@ -390,15 +431,25 @@ static int process_open_handles(struct process *p, struct child *child)
 	p->pidfd = TAKE_FD(child->pidfd);
 	rc = fdio_open(&p->error_io, loop, &p->owner, &child->error_fd, sizeof p->failure,
 	               &process_error_ops);
-	if (rc == 0)
-		rc = fdio_open(&p->io[OUTPUT_STDOUT], loop, &p->owner, &child->stdout_fd,
-		               PROCESS_READ_MAX, &process_io_ops[OUTPUT_STDOUT]);
-	if (rc == 0)
-		rc = fdio_open(&p->io[OUTPUT_STDERR], loop, &p->owner, &child->stderr_fd,
-		               PROCESS_READ_MAX, &process_io_ops[OUTPUT_STDERR]);
+	if (rc == 0 && process_has_terminal(p))
+		rc = process_open_stream(p, OUTPUT_PTY, &child->tty_fd, PROCESS_READ_TTY_MAX,
+		                         &process_tty_ops);
+	else if (rc == 0)
+		rc = process_open_pipes(p, child);
 	if (rc == 0)
 		rc = uv_poll_start(&p->pid_poll, UV_READABLE, process_on_pid);
 	return rc;
+}
+
+static void process_init_writes(struct process *p, const struct child *child)
+{
+	size_t *total = &p->registry->write_bytes;
+
+	if (child->tty_fd >= 0)
+		write_queue_init(&p->writes, PROCESS_TTY, &p->streams[0].io, p->pid, total);
+	else
+		write_queue_init(&p->writes, PROCESS_STDIN,
+		                 child->stdin_fd >= 0 ? &p->stdin_io : NULL, p->pid, total);
 }
 
 static struct process *process_new(struct registry *registry, const struct spec *spec,
@@ -412,7 +463,7 @@ static struct process *process_new(struct registry *registry, const struct spec 
 	p->config_bytes = spec->config->n_bytes;
 	p->pid = child->pid;
 	p->pidfd = -1;
-	p->stdin_fd = TAKE_FD(child->stdin_fd);
+	process_init_writes(p, child);
 	p->silent.on_due = process_on_silent;
 	p->drain.on_due = process_on_drain;
 	p->lifetime.on_due = process_on_lifetime;
@@ -524,6 +575,28 @@ int process_signal(struct process *p, int signum, enum process_scope scope, stru
 	return 0;
 }
 
+int process_write(struct process *p, enum process_channel channel, struct process_write *w,
+                  const uint8_t *data, size_t len, struct err *e)
+{
+	return write_queue_push(&p->writes, channel, w, data, len, e);
+}
+
+int process_close_stdin(struct process *p, struct err *e)
+{
+	return write_queue_close(&p->writes, e);
+}
+
+int process_resize(struct process *p, uint32_t cols, uint32_t rows, struct err *e)
+{
+	const struct winsize size = { .ws_col = (uint16_t)cols, .ws_row = (uint16_t)rows };
+
+	if (!process_has_terminal(p))
+		return err_set(e, ERR_INTERNAL, "error resizing tty: tty not assigned to process");
+	if (ioctl(p->streams[0].io.fd, TIOCSWINSZ, &size) < 0)
+		return err_set(e, ERR_INTERNAL, "error resizing tty: %s", errno_text(errno));
+	return 0;
+}
+
 void process_abandon(struct process *p)
 {
 	struct process_starter *starter = TAKE_PTR(p->starter);
@@ -534,6 +607,7 @@ void process_abandon(struct process *p)
 	(void)err_set(&copy, ERR_UNAVAILABLE, "the daemon is shutting down");
 	if (starter)
 		starter->on_refused(starter, &copy);
+	write_queue_end(&p->writes, &why);
 	output_abort(&p->output, &why);
 	state_move(&p->state, PROCESS_CLOSED);
 	process_close(p);

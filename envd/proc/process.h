@@ -9,7 +9,8 @@
  * end, or has been silent for PROCESS_SILENT_MS, or PROCESS_DRAIN_MS have passed; a signal sent
  * through us or the lifetime's end makes it come right after the leader. In every case what was in
  * the pipes when the leader was reaped is delivered first, however slow the reader. A descendant
- * that still holds a pipe keeps it: it is read and dropped until it really closes.
+ * that still holds a pipe keeps it: it is read and dropped until it really closes. A terminal hangs up
+ * with the end, as any does when its shell has gone.
  *
  * A process lives in its registry from the fork on and is freed by itself after CLOSED; whoever
  * holds a pointer has either found it in this turn or is subscribed to its output. Loop thread only.
@@ -30,13 +31,10 @@
 #include "proc/config.h"
 #include "proc/output.h"
 #include "proc/spawn.h"
+#include "proc/write_queue.h"
 
-#define PROCESS_READ_MAX 32768u /* bytes of a read and so of a chunk (process.md 4) */
-/* Of one process, waiting: more clients than that cannot mean the same terminal. */
-#define PROCESS_WRITES_MAX 256u
-/* Bytes that wait for all processes together; a full message more, because the last one counts whole
- * only when it waits. They belong to the calls that brought them. */
-#define PROCESS_WRITE_BYTES_MAX (128u * 1024u * 1024u)
+#define PROCESS_READ_MAX     32768u /* bytes of a read and so of a chunk (process.md 4) */
+#define PROCESS_READ_TTY_MAX 16384u
 
 #define PROCESS_SILENT_MS 500u  /* ms */
 #define PROCESS_DRAIN_MS  5000u /* ms */
@@ -61,20 +59,13 @@ struct process_exit {
 
 enum process_scope { PROCESS_LEADER, PROCESS_GROUP };
 
-enum process_channel { PROCESS_STDIN, PROCESS_TTY };
+/* Standard output and error, or a terminal, which is all in one. */
+#define PROCESS_STREAMS_MAX 2u
 
-/*
- * One message for the input of a process. The writes of a process happen one after the other, each
- * whole before the next begins; a full pipe delays only those behind it, of this process.
- */
-struct process_write {
-	/* Exactly once, and never inside process_write. e is NULL when all was written; else it is
-	 * the reason and may be moved away. The write is forgotten before the callback. */
-	void (*on_done)(struct process_write *w, struct err *e);
-	struct list link;
-	struct process *process; /* NULL: not waiting */
-	const uint8_t *data;
-	size_t len; /* bytes that are still to be written */
+struct process_stream {
+	struct fdio io;
+	enum output_stream kind;
+	size_t owed; /* most that it may hold of what was written before the leader was reaped */
 };
 
 /*
@@ -99,7 +90,6 @@ struct process {
 	struct state state;
 	pid_t pid;
 	int pidfd;
-	int stdin_fd; /* -1: none, or closed */
 	uv_poll_t pid_poll;
 	bool has_pid_poll;
 	unsigned facts; /* what has happened, in any order: PROCESS_FACT_ in process.c */
@@ -107,9 +97,11 @@ struct process {
 	struct spawn_failure failure;
 	size_t n_failure; /* bytes of it that have arrived */
 	struct fdio error_io;
-	struct fdio io[2];   /* by enum output_stream */
-	size_t owed[2];      /* bytes that were in the pipes when the leader was reaped */
-	uint64_t n_bytes[2]; /* read in all, for the log */
+	struct fdio stdin_io;
+	struct write_queue writes;
+	struct process_stream streams[PROCESS_STREAMS_MAX];
+	unsigned n_streams;               /* that have not ended */
+	uint64_t n_bytes[OUTPUT_PTY + 1]; /* read in all, by enum output_stream, for the log */
 	struct timer silent;
 	struct timer drain;
 	struct timer lifetime;
@@ -157,9 +149,6 @@ int process_signal(struct process *p, int signum, enum process_scope scope,
  */
 int process_write(struct process *p, enum process_channel channel, struct process_write *w,
                   const uint8_t *data, size_t len, struct err *e) MUST_CHECK;
-
-/* The rest is not written; what was written stays. Nothing if it does not wait. */
-void process_cancel_write(struct process_write *w);
 
 /*
  * Closes standard input behind the writes that wait: those are still written, later ones refused.

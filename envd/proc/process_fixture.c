@@ -1,5 +1,6 @@
 #include "proc/process_fixture.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ int process_fixture_setup(void **state)
 	f->passwd = fixture_passwd(f->dir);
 	f->group = temp_dir_file(f->dir, "group", "a:x:34567:other\nb:x:34568:x,other\n", 0644);
 	f->users = (struct user_db){ f->passwd, f->group };
+	(void)signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	assert_int_equal(registry_init(&f->registry, f->loop, false), 0);
 	*state = f;
 	return 0;
@@ -84,6 +86,7 @@ struct spec *process_fixture_spec(struct process_fixture *f, const struct client
 		.default_user = "",
 		.globals = &f->globals,
 		.stdin_kind = o->has_stdin_pipe ? SPEC_STDIN_PIPE : SPEC_STDIN_NULL,
+		.terminal = o->terminal,
 		.nofile = o->nofile,
 		.lifetime_end_ms = o->lifetime_ms ? loop_now_ms(f->loop) + o->lifetime_ms : 0,
 	};
@@ -150,14 +153,19 @@ static void client_on_refused(struct process_starter *starter, struct err *e)
 	err_move(&c->e, e);
 }
 
+void client_init_output(struct client *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->out); i++)
+		buf_init(&c->out[i], CLIENT_OUTPUT_MAX);
+}
+
 void client_start(struct process_fixture *f, struct client *c, const struct client_options *options)
 {
 	struct spec *spec;
 
 	*c = (struct client){ .fixture = f, .sub.ops = &client_ops };
 	c->starter = (struct process_starter){ client_on_started, client_on_refused };
-	buf_init(&c->out[0], CLIENT_OUTPUT_MAX);
-	buf_init(&c->out[1], CLIENT_OUTPUT_MAX);
+	client_init_output(c);
 	spec = process_fixture_spec(f, options, &c->e);
 	if (spec)
 		c->process = process_start(&f->registry, &spec, &c->starter, &c->e);
@@ -196,6 +204,11 @@ const char *client_stderr(struct client *c)
 	return client_text(&c->out[OUTPUT_STDERR]);
 }
 
+const char *client_tty(struct client *c)
+{
+	return client_text(&c->out[OUTPUT_PTY]);
+}
+
 struct awaited {
 	struct client *client;
 	const char *text;
@@ -205,7 +218,8 @@ static bool text_is_missing(void *arg)
 {
 	struct awaited *a = arg;
 
-	return !strstr(client_stdout(a->client), a->text);
+	return !strstr(client_stdout(a->client), a->text) &&
+	       !strstr(client_tty(a->client), a->text);
 }
 
 void client_wait_output(struct client *c, const char *text)
@@ -228,8 +242,8 @@ void client_deinit(struct client *c)
 	if (c->process)
 		process_forget_starter(c->process);
 	output_unsubscribe(&c->sub);
-	buf_deinit(&c->out[0]);
-	buf_deinit(&c->out[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(c->out); i++)
+		buf_deinit(&c->out[i]);
 	err_clear(&c->e);
 }
 

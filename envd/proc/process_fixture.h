@@ -32,7 +32,7 @@ struct client {
 	struct process *process; /* valid until has_ended */
 	struct process_starter starter;
 	struct subscriber sub;
-	struct buf out[2]; /* by enum output_stream */
+	struct buf out[OUTPUT_PTY + 1]; /* by enum output_stream */
 	unsigned n_chunks;
 	size_t chunk_max; /* the longest */
 	unsigned takes;   /* chunks before it says "wait"; 0: no end */
@@ -54,6 +54,7 @@ struct client_options {
 	const char *tag;
 	const char *user; /* NULL: "me" */
 	bool has_stdin_pipe;
+	const struct spec_terminal *terminal;
 	uint64_t lifetime_ms;
 	struct rlimit nofile; /* zero: ours */
 	struct cgroup *cgroup;
@@ -71,7 +72,8 @@ void client_start(struct process_fixture *f, struct client *c,
                   const struct client_options *options);
 void client_wait(struct client *c); /* until is_settled */
 void client_wait_started(struct client *c);
-void client_wait_output(struct client *c, const char *text); /* until stdout holds it */
+void client_wait_output(struct client *c, const char *text); /* until stdout or terminal holds it */
+void client_init_output(struct client *c);                   /* client_start does it */
 void client_deinit(struct client *c);
 
 /* Starts, waits for the end, and returns stdout; NUL terminated, the client's. */
@@ -79,6 +81,7 @@ const char *client_run(struct process_fixture *f, struct client *c,
                        const struct client_options *options);
 const char *client_stdout(struct client *c);
 const char *client_stderr(struct client *c);
+const char *client_tty(struct client *c);
 
 /* Turns the loop until the registry holds no process any more. */
 void process_fixture_wait_empty(struct process_fixture *f);

@@ -4,10 +4,12 @@
 #include "proc/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +20,10 @@
 #include "tests/support/test.h"
 
 #define SCRIPT(text) (&(struct client_options){ .script = (text) })
+
+static const struct spec_terminal terminal = { .cols = 80, .rows = 24 };
+
+#define TERMINAL(text) (&(struct client_options){ .script = (text), .terminal = &terminal })
 
 static void advance_clock(struct process_fixture *f, uint64_t ms)
 {
@@ -42,6 +48,13 @@ static void expect_signal(struct client *c, int signum, enum process_scope scope
 	CLEANUP(err_clear) struct err e = { 0 };
 
 	assert_int_equal(process_signal(c->process, signum, scope, &e), 0);
+}
+
+static void expect_stdin_closes(struct client *c)
+{
+	CLEANUP(err_clear) struct err e = { 0 };
+
+	assert_int_equal(process_close_stdin(c->process, &e), 0);
 }
 
 static void test_process_output_of_both_streams_comes_before_the_end(void **state)
@@ -90,7 +103,7 @@ static void test_process_reads_end_of_file_from_null_and_waits_on_a_pipe(void **
 		*state, &c,
 		&(struct client_options){ .script = "echo up; read x", .has_stdin_pipe = true });
 	client_wait_output(&c, "up");
-	assert_true(c.process->stdin_fd > STDERR_FILENO);
+	assert_true(c.process->stdin_io.open);
 	expect_signal(&c, SIGKILL, PROCESS_GROUP);
 	client_wait(&c);
 	client_deinit(&c);
@@ -205,7 +218,7 @@ static void test_process_that_closes_its_output_and_lives_on_ends_when_it_exits(
 	loop_fixture_turn(f->loop, 5);
 	assert_false(c.is_settled);
 	assert_int_equal(c.process->state.now, PROCESS_RUNNING);
-	close_fdp(&c.process->stdin_fd);
+	expect_stdin_closes(&c);
 	client_wait(&c);
 	assert_int_equal(c.exit.code, 4);
 	client_deinit(&c);
@@ -383,8 +396,7 @@ static void test_process_three_readers_of_different_speed_get_the_same(void **st
 		more[i] = (struct client){
 			.fixture = f, .process = c.process, .sub.ops = c.sub.ops, .takes = 1
 		};
-		buf_init(&more[i].out[0], CLIENT_OUTPUT_MAX);
-		buf_init(&more[i].out[1], CLIENT_OUTPUT_MAX);
+		client_init_output(&more[i]);
 		assert_int_equal(output_subscribe(&c.process->output, &more[i].sub, &e), 0);
 	}
 	while (!c.is_settled || !more[0].is_settled || !more[1].is_settled) {
@@ -421,6 +433,158 @@ static void test_process_many_at_once_end_without_a_trace(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* ---------------------------------------------------------------- terminals */
+
+static void type(struct client *c, const char *text)
+{
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct process_write w = { 0 };
+
+	assert_int_equal(
+		process_write(c->process, PROCESS_TTY, &w, (const uint8_t *)text, strlen(text), &e),
+		1);
+}
+
+static void test_process_with_a_terminal_says_all_on_it_and_reads_from_it(void **state)
+{
+	struct client c;
+
+	client_start(*state, &c,
+	             TERMINAL("stty -echo; echo up; echo err >&2; read x; echo got $x"));
+	client_wait_output(&c, "up");
+	type(&c, "word\n");
+	client_wait(&c);
+	assert_string_equal(client_tty(&c), "up\r\nerr\r\ngot word\r\n");
+	assert_string_equal(client_stdout(&c), "");
+	assert_string_equal(client_stderr(&c), "");
+	assert_int_equal(c.exit.code, 0);
+	client_deinit(&c);
+}
+
+static void test_process_terminal_output_is_complete_at_its_end(void **state)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		struct client c;
+
+		(void)client_run(*state, &c, TERMINAL("stty -opost; head -c 100000 /dev/zero"));
+		assert_int_equal(c.out[OUTPUT_PTY].len, 100000);
+		client_deinit(&c);
+	}
+}
+
+/* The kernel counts only a part of what it holds for a terminal. */
+static void test_process_end_waits_for_a_reader_that_is_behind_in_the_terminal(void **state)
+{
+	struct process_fixture *f = *state;
+	struct client c;
+
+	client_start(
+		f, &c,
+		TERMINAL("stty -opost; sleep 100 & echo up; head -c 11000 /dev/zero; kill -9 $$"));
+	c.takes = 1;
+	client_wait_draining(&c);
+	advance_clock(f, 2 * PROCESS_DRAIN_MS);
+	assert_false(c.has_ended);
+	c.takes = 0;
+	subscriber_proceed(&c.sub);
+	client_wait(&c);
+	assert_int_equal(c.out[OUTPUT_PTY].len, 11003);
+	client_deinit(&c);
+	process_fixture_wait_empty(f);
+}
+
+static void test_process_terminal_hangs_up_with_the_end_though_a_job_holds_it(void **state)
+{
+	struct process_fixture *f = *state;
+	struct client c;
+
+	client_start(f, &c, TERMINAL("trap '' HUP; sleep 100 & echo done"));
+	client_wait_draining(&c);
+	loop_fixture_turn(f->loop, 5);
+	assert_false(c.has_ended);
+	advance_clock(f, PROCESS_SILENT_MS);
+	client_wait(&c);
+	assert_string_equal(client_tty(&c), "done\r\n");
+	process_fixture_wait_empty(f);
+	(void)kill(-f->registry.ended[0].pid, SIGKILL);
+	client_deinit(&c);
+}
+
+static void test_process_killed_beside_a_foreground_job_that_ignores_it_ends_at_once(void **state)
+{
+	struct process_fixture *f = *state;
+	struct client c;
+
+	client_start(f, &c,
+	             &(struct client_options){
+			     .script = "set -m; (trap '' HUP; echo up; exec sleep 100)",
+			     .cmd = NULL,
+			     .terminal = &terminal });
+	client_wait_output(&c, "up");
+	expect_signal(&c, SIGKILL, PROCESS_GROUP);
+	client_wait(&c); /* no clock is moved */
+	assert_int_equal(c.exit.signal, SIGKILL);
+	process_fixture_wait_empty(f);
+	client_deinit(&c);
+}
+
+static void test_process_that_lets_go_of_its_terminal_lives_on(void **state)
+{
+	struct process_fixture *f = *state;
+	char *fifo = temp_dir_path(f->dir, "fifo");
+	struct client c;
+	int fd;
+
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	client_start(f, &c,
+	             TERMINAL("echo up; exec </dev/null >/dev/null 2>&1; read x <fifo; exit 7"));
+	client_wait_output(&c, "up");
+	while (c.process->n_streams > 0)
+		loop_fixture_turn(f->loop, 1);
+	loop_fixture_turn(f->loop, 5);
+	assert_int_equal(c.process->state.now, PROCESS_RUNNING);
+	fd = open(fifo, O_RDWR | O_CLOEXEC);
+	assert_int_equal(write(fd, "x\n", 2), 2);
+	client_wait(&c);
+	assert_int_equal(c.exit.code, 7);
+	assert_int_equal(c.exit.signal, 0);
+	close(fd);
+	free(fifo);
+	client_deinit(&c);
+}
+
+static void test_process_resize_reaches_the_terminal_and_its_foreground(void **state)
+{
+	struct process_fixture *f = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct client c;
+
+	client_start(f, &c,
+	             TERMINAL("stty size; trap 'stty size; exit' WINCH; echo up; "
+	                      "while :; do read x; done"));
+	client_wait_output(&c, "up");
+	assert_int_equal(process_resize(c.process, 65536 + 132, 50, &e), 0);
+	client_wait(&c);
+	assert_string_equal(client_tty(&c), "24 80\r\nup\r\n50 132\r\n");
+	client_deinit(&c);
+}
+
+static void test_process_without_terminal_cannot_be_resized(void **state)
+{
+	struct process_fixture *f = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct client c;
+
+	client_start(f, &c, SCRIPT("sleep 100"));
+	client_wait_started(&c);
+	assert_int_equal(process_resize(c.process, 80, 24, &e), -1);
+	assert_int_equal(e.kind, ERR_INTERNAL);
+	assert_string_equal(err_text(&e), "error resizing tty: tty not assigned to process");
+	expect_signal(&c, SIGKILL, PROCESS_GROUP);
+	client_wait(&c);
+	client_deinit(&c);
+}
+
 #define TEST(name)                                                                                 \
 	cmocka_unit_test_setup_teardown(name, process_fixture_setup, process_fixture_teardown)
 
@@ -450,6 +614,14 @@ int main(void)
 		TEST(test_process_missing_command_with_a_long_name_ends_all_the_same),
 		TEST(test_process_three_readers_of_different_speed_get_the_same),
 		TEST(test_process_many_at_once_end_without_a_trace),
+		TEST(test_process_with_a_terminal_says_all_on_it_and_reads_from_it),
+		TEST(test_process_terminal_output_is_complete_at_its_end),
+		TEST(test_process_end_waits_for_a_reader_that_is_behind_in_the_terminal),
+		TEST(test_process_terminal_hangs_up_with_the_end_though_a_job_holds_it),
+		TEST(test_process_killed_beside_a_foreground_job_that_ignores_it_ends_at_once),
+		TEST(test_process_that_lets_go_of_its_terminal_lives_on),
+		TEST(test_process_resize_reaches_the_terminal_and_its_foreground),
+		TEST(test_process_without_terminal_cannot_be_resized),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,7 @@ struct registry {
 	size_t n_processes;
 	uint64_t n_added; /* ever */
 	size_t config_bytes;
+	size_t write_bytes;  /* that wait to be written, PROCESS_WRITE_BYTES_MAX */
 	struct ended *ended; /* a ring */
 	size_t ended_first, n_ended, ended_cap;
 	struct timer ended_timer;
