@@ -36,12 +36,19 @@ bool process_events_send_data(struct call *call, enum output_stream stream, cons
 	/* The encoder only reads; the generated member is not const. */
 	ProtobufCBinaryData bytes = { .len = len, .data = (uint8_t *)(uintptr_t)data };
 
-	if (stream == OUTPUT_STDOUT) {
+	switch (stream) {
+	case OUTPUT_STDOUT:
 		out.output_case = PROCESS__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDOUT;
 		out.stdout = bytes;
-	} else {
+		break;
+	case OUTPUT_STDERR:
 		out.output_case = PROCESS__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDERR;
 		out.stderr = bytes;
+		break;
+	case OUTPUT_PTY:
+		out.output_case = PROCESS__PROCESS_EVENT__DATA_EVENT__OUTPUT_PTY;
+		out.pty = bytes;
+		break;
 	}
 	event.event_case = PROCESS__PROCESS_EVENT__EVENT_DATA;
 	event.data = &out;

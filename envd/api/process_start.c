@@ -140,13 +140,25 @@ static struct process_config *config_of_request(const Process__StartRequest *rq,
 	return process_config_new(&src, e);
 }
 
-/* Connect-Timeout-Ms is the process's lifetime too; a grpc-timeout is not (wire.md 6). The starter hears
- * of its own deadline before the process can end of it. */
+/* Connect-Timeout-Ms is the process's lifetime too; a grpc-timeout is not (wire.md 6). The starter
+ * hears of its own deadline before the process can end of it. */
 static uint64_t lifetime_end_ms(const struct call *call)
 {
 	uint64_t deadline_ms = call_deadline_ms(call);
 
 	return call_is_connect(call) && deadline_ms > 0 ? deadline_ms + 1 : 0;
+}
+
+/* NULL without one; a size that is not said is 0 x 0 (process.md 3.7). */
+static const struct spec_terminal *terminal_of_request(const Process__StartRequest *rq,
+                                                       struct spec_terminal *room)
+{
+	if (rq->_pty_case != PROCESS__START_REQUEST___PTY_PTY)
+		return NULL;
+	*room = (struct spec_terminal){ 0 };
+	if (rq->pty->size)
+		*room = (struct spec_terminal){ rq->pty->size->cols, rq->pty->size->rows };
+	return room;
 }
 
 static bool wants_null_stdin(const Process__StartRequest *rq)
@@ -164,25 +176,21 @@ static struct spec *spec_of_request(struct call *call, const Process__StartReque
 {
 	const struct process_service *service = call_service(call);
 	const struct session *session = call_session(call);
-	CLEANUP(config_freep) struct process_config *config = NULL;
+	CLEANUP(config_freep) struct process_config *config = config_of_request(rq, e);
+	struct spec_terminal terminal;
 	struct spec_options options = {
 		.users = service->users,
 		.user = session ? session->user_name : NULL,
 		.default_user = service->defaults->user,
 		.workdir = service->defaults->workdir,
 		.globals = service->environ,
+		.terminal = terminal_of_request(rq, &terminal),
 		.stdin_kind = wants_null_stdin(rq) ? SPEC_STDIN_NULL : SPEC_STDIN_PIPE,
 		.nofile = service->nofile,
 		.lifetime_end_ms = lifetime_end_ms(call),
 	};
-
 	struct spec *spec = NULL;
 
-	if (rq->_pty_case == PROCESS__START_REQUEST___PTY_PTY) {
-		(void)err_set(e, ERR_UNIMPLEMENTED, "terminals are not supported by this version");
-		return NULL;
-	}
-	config = config_of_request(rq, e);
 	if (!config || spec_new(&config, &options, &spec, e) < 0)
 		return NULL;
 	return spec;
