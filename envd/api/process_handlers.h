@@ -5,6 +5,10 @@
 
 #include "rpc/call.h"
 
-void process_handle_list(struct call *call, const ProtobufCMessage *message);        /* _list.c */
-void process_handle_start(struct call *call, const ProtobufCMessage *message);       /* _start.c */
-void process_handle_send_signal(struct call *call, const ProtobufCMessage *message); /* _signal.c */
+/* Each in the file of its name: process_list.c, and so on. */
+void process_handle_list(struct call *call, const ProtobufCMessage *message);
+void process_handle_start(struct call *call, const ProtobufCMessage *message);
+void process_handle_connect(struct call *call, const ProtobufCMessage *message);
+
+/* process_signal.c */
+void process_handle_send_signal(struct call *call, const ProtobufCMessage *message);

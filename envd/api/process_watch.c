@@ -34,13 +34,17 @@ static void watch_on_end(struct subscriber *sub, struct err *why)
 
 static const struct subscriber_ops watch_subscriber_ops = { watch_on_chunk, watch_on_end };
 
-static void watch_on_started(struct process_starter *starter)
+/* Keepalives go on until the end, also when the output has ended before. */
+static void watch_begin(struct watch *w)
 {
-	struct watch *w = CONTAINER_OF(starter, struct watch, starter);
-
 	w->is_started = true;
 	call_start_keepalive(w->call, call_keepalive_ms(w->call));
 	(void)process_events_send_start(w->call, w->process->pid);
+}
+
+static void watch_on_started(struct process_starter *starter)
+{
+	watch_begin(CONTAINER_OF(starter, struct watch, starter));
 }
 
 static void watch_on_refused(struct process_starter *starter, struct err *e)
@@ -109,5 +113,21 @@ int process_watch_start(struct registry *registry, struct spec **spec, struct ca
 	ASSERT(output_subscribe(&w->process->output, &w->sub, e) == 0);
 	w->call = TAKE_PTR(*call);
 	call_set_ops(w->call, &watch_call_ops, w);
+	return 0;
+}
+
+int process_watch_live(struct process *p, struct call **call, struct err *e)
+{
+	struct watch *w = xcalloc(1, sizeof *w);
+
+	w->process = p;
+	w->sub.ops = &watch_subscriber_ops;
+	if (output_subscribe(&p->output, &w->sub, e) < 0) {
+		free(w);
+		return -1;
+	}
+	w->call = TAKE_PTR(*call);
+	call_set_ops(w->call, &watch_call_ops, w);
+	watch_begin(w);
 	return 0;
 }

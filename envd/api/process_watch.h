@@ -1,7 +1,7 @@
 /*
- * A call that watches a process: a subscriber of its output and nothing more. When either goes, the
- * other stays. The call gets the start event, then data and keepalives, then the end (process.md 5),
- * and is given back with it. Loop thread only.
+ * A call that watches a process: a subscriber of its output and nothing more. When the call goes, the
+ * process stays. The call gets the start event, then data and keepalives until the end (process.md 5),
+ * with which it is given back. Loop thread only.
  */
 #pragma once
 
@@ -19,6 +19,14 @@
  */
 int process_watch_start(struct registry *registry, struct spec **spec, struct call **call,
                         struct err *e) MUST_CHECK;
+
+/*
+ * Watches a live process: the start event goes out at once, data follow from now on.
+ *
+ * call     taken on success
+ * returns  0, or -1 with e: as output_subscribe
+ */
+int process_watch_live(struct process *p, struct call **call, struct err *e) MUST_CHECK;
 
 /* "context canceled" or its deadline's text, for a call that nobody listens to. Returns -1. */
 int process_watch_refuse_canceled(struct err *e, enum err_kind why);
