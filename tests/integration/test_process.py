@@ -1,4 +1,4 @@
-"""The Process service over the wire: Start, List, SendSignal, as process.md and newer.md P say."""
+"""The Process service over the wire: Start, Connect, List, SendSignal, as process.md and newer.md P say."""
 import base64
 import os
 import pathlib
@@ -11,82 +11,12 @@ import threading
 import time
 import unittest
 
-from envd import Envd, basic, envelope
-
-ROOT = os.geteuid() == 0
-ME = pwd.getpwuid(os.geteuid()).pw_name
-MIB = 1024 * 1024
+import processes
+from envd import basic, envelope
+from processes import ME, MIB, ROOT, Run, alive, output_until, sh, wait_for
 
 
-def sh(script, **fields):
-    """A StartRequest without stdin; fields beside `process` go to the request."""
-    config = {"cmd": "/bin/sh", "args": ["-c", script], **fields.pop("config", {})}
-    return {"process": config, "stdin": False, **fields}
-
-
-def alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # gone before the open, or between it and the read
-        return False
-
-
-def wait_for(condition, what, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds} s for {what}")
-        time.sleep(0.005)
-
-
-class Run:
-    """All events of one Start, sorted out."""
-
-    def __init__(self, stream):
-        self.events = [message["event"] for message in stream]
-        self.finish = stream.end
-        self.error = stream.end.get("error")
-        self.kinds = [next(iter(e)) for e in self.events]
-        self.out, self.err = self.output("stdout"), self.output("stderr")
-        self.end = self.events[-1].get("end") if self.events else None
-        self.code = self.end.get("exitCode", 0) if self.end else None
-
-    def output(self, stream):
-        return b"".join(base64.b64decode(e["data"][stream]) for e in self.events if stream in e.get("data", {}))
-
-
-class ProcessTest(unittest.TestCase):
-    def setUp(self):
-        self.envd = Envd()
-        self.addCleanup(self.envd.finish)
-        self.user = basic(ME)
-
-    def run_request(self, message, **headers):
-        return Run(self.envd.start(message, {**self.user, **headers}))
-
-    def run_sh(self, script, **fields):
-        return self.run_request(sh(script, **fields))
-
-    def started(self, message, **headers):
-        """A stream whose start event has come, and the pid."""
-        stream = self.envd.start(message, {**self.user, **headers})
-        return stream, stream.next()["event"]["start"]["pid"]
-
-    def list(self):
-        status, body = self.envd.rpc("/process.Process/List", {})
-        self.assertEqual(status, 200)
-        return body.get("processes", [])
-
-    def signal(self, process, name="SIGNAL_SIGKILL", **more):
-        return self.envd.rpc("/process.Process/SendSignal", {"process": process, "signal": name, **more})
-
-    def assert_refused(self, message, code, text, **headers):
-        stream = self.envd.start(message, {**self.user, **headers})
-        self.assertEqual((stream.status, stream.next()), (200, None))
-        self.assertEqual(stream.end, {"error": {"code": code, "message": text}})
-
-
-class StartTest(ProcessTest):
+class StartTest(processes.ProcessTest):
     def test_start_is_first_and_end_is_last(self):
         run = self.run_sh("printf out; printf err >&2")
         self.assertEqual(run.kinds[0], "start")
@@ -170,6 +100,28 @@ class StartTest(ProcessTest):
         self.assertEqual(stream.end["error"]["code"], "invalid_argument")
         self.assertTrue(stream.end["error"]["message"].endswith("fork/exec /bin/sh: argument list too long"))
 
+    def test_text_that_is_no_text_is_refused_and_starts_nothing(self):
+        for body in (b'{"process":{"cmd":"echo","args":["\xff"]}}', b'{"process":{"cmd":"\xc3\x28"}}',
+                     b'{"process":{"cmd":"echo","args":[null]}}', b'{"process":{"cmd":"echo","args":["\\ud800"]}}'):
+            self.assertEqual(self.envd.start(body, self.user).error_code(), "invalid_argument")
+        self.assertEqual(self.list(), [])
+
+    def test_nul_is_refused_and_an_odd_name_is_passed_on(self):
+        for config in ({"cmd": "a\0b"}, {"cmd": "true", "args": ["a\0b"]}, {"cmd": "true", "envs": {"A": "x\0y"}},
+                       {"cmd": "true", "envs": {"A\0B": "x"}}, {"cmd": "true", "cwd": "/tmp\0"}):
+            self.assertEqual(self.envd.start({"process": config}, self.user).error_code(), "invalid_argument")
+        run = self.run_request({"process": {"cmd": "env", "envs": {"A=B": "1", "": "dropped"}}, "stdin": False})
+        self.assertIn(b"\nA=B=1\n", b"\n" + run.out)
+        self.assertNotIn(b"dropped", run.out)
+
+    @unittest.skipUnless(ROOT, "needs root to become somebody else")
+    def test_user_without_a_home_runs_where_it_is_told(self):
+        self.user = basic("nobody")  # its shell is nologin, too
+        home = pwd.getpwnam("nobody").pw_dir
+        self.assertFalse(os.path.exists(home))
+        self.assert_refused(sh("true"), "invalid_argument", f"cwd '{home}' does not exist")
+        self.assertEqual(self.run_sh("pwd; echo $HOME", config={"cwd": "/"}).out.decode(), f"/\n{home}\n")
+
     def test_one_mebibyte_of_arguments_arrives(self):
         args = ["-c", "echo $#"] + ["y" * 1000] * 1000
         self.assertEqual(self.run_request({"process": {"cmd": "sh", "args": args}, "stdin": False}).out, b"999\n")
@@ -184,7 +136,7 @@ class StartTest(ProcessTest):
         self.assertEqual(self.envd.request("GET", "/health").status, 204)
 
 
-class OutputTest(ProcessTest):
+class OutputTest(processes.ProcessTest):
     def test_64_mebibytes_arrive_complete_and_in_order(self):
         script = "i=0; while [ $i -lt 1024 ]; do printf '%065536d' $i; i=$((i+1)); done"
         run = self.run_sh(script)
@@ -234,7 +186,7 @@ class OutputTest(ProcessTest):
         self.assertEqual(kinds, ["keepalive", "keepalive", "end"])
 
 
-class EndTest(ProcessTest):
+class EndTest(processes.ProcessTest):
     def test_descendant_that_holds_the_output_delays_the_end_by_half_a_second(self):
         begin = time.monotonic()
         run = self.run_sh("sleep 60 & echo done")
@@ -282,7 +234,7 @@ class EndTest(ProcessTest):
             self.assertFalse(mark.exists())
 
 
-class ListAndSignalTest(ProcessTest):
+class ListAndSignalTest(processes.ProcessTest):
     def test_list_shows_what_was_asked_for_as_it_was_asked(self):
         config = {"cmd": "sleep", "args": ["60"], "envs": {"K": "v"}, "cwd": "~"}
         stream, pid = self.started({"process": config, "tag": "", "stdin": False})
@@ -327,7 +279,112 @@ class ListAndSignalTest(ProcessTest):
         self.assertEqual(Run(stream).code, 0)
 
 
-class LoadTest(ProcessTest):
+class ConnectTest(processes.ProcessTest):
+    def ended(self, script, **fields):
+        """The pid of a process that has ended, and its end event."""
+        run = self.run_sh(script, **fields)
+        return run.events[0]["start"]["pid"], run.end
+
+    def assert_not_found(self, process, text, **headers):
+        run = Run(self.connect(process, **headers))
+        self.assertEqual((run.events, run.error), ([], {"code": "not_found", "message": f"process with {text} not found"}))
+
+    def test_live_process_has_its_pid_its_data_from_now_on_and_its_end(self):
+        stream, pid = self.started({**sh("echo before; read x; echo after; exit 5"), "stdin": True, "tag": "live"})
+        output_until(stream, b"before\n")
+        others = [self.connect(process) for process in ({"pid": pid}, {"tag": "live"})]
+        for other in others:
+            self.assertEqual(other.next(), {"event": {"start": {"pid": pid}}})
+        self.assertEqual(self.send({"pid": pid}, b"\n"), (200, {}))
+        for run in map(Run, (stream, *others)):
+            self.assertEqual((run.out, run.code, run.finish), (b"after\n", 5, {}))
+
+    def test_two_readers_see_every_byte_of_a_large_output(self):
+        stream, pid = self.started({**sh("read x; head -c 8000000 /dev/zero; echo end"), "stdin": True})
+        other = self.connect({"pid": pid})
+        self.assertEqual(other.next(), {"event": {"start": {"pid": pid}}})
+        self.send({"pid": pid}, b"\n")
+        runs = []
+        thread = threading.Thread(target=lambda: runs.append(Run(other)))
+        thread.start()
+        runs.append(Run(stream))
+        thread.join()
+        self.assertEqual([len(run.out) for run in runs], [8000004] * 2)
+
+    def test_process_whose_starter_has_left_can_be_watched(self):
+        stream, pid = self.started({**sh("read x; echo on"), "stdin": True})
+        stream.close()
+        other = self.connect({"pid": pid})
+        self.assertEqual(other.next(), {"event": {"start": {"pid": pid}}})
+        self.send({"pid": pid}, b"\n")
+        run = Run(other)
+        self.assertEqual((run.out, run.code), (b"on\n", 0))
+
+    def test_ended_process_is_a_start_and_its_end(self):
+        for script in ("echo output; exit 3", "kill -9 $$", "true"):
+            pid, end = self.ended(script, tag="job")
+            for process in ({"pid": pid}, {"tag": "job"}):
+                run = Run(self.connect(process))
+                self.assertEqual(run.events, [{"start": {"pid": pid}}, {"end": end}])
+                self.assertEqual(run.finish, {})
+
+    def test_end_of_another_process_with_the_tag_is_forgotten(self):
+        old, _ = self.ended("exit 1", tag="job")
+        stream, pid = self.started({**sh("read x; exit 2"), "tag": "job", "stdin": True})
+        self.assert_not_found({"pid": old}, f"pid {old}")
+        other = self.connect({"tag": "job"})
+        self.assertEqual(other.next(), {"event": {"start": {"pid": pid}}})
+        self.send({"pid": pid}, b"\n")
+        self.assertEqual([Run(s).code for s in (stream, other)], [2, 2])
+        self.assertEqual(Run(self.connect({"tag": "job"})).code, 2)
+
+    def test_unknown_process_is_not_found_also_when_there_is_no_time(self):
+        for headers in ({}, {"Connect-Timeout-Ms": "0"}, {"Connect-Timeout-Ms": "-1"}):
+            self.assert_not_found({"pid": 4294967295}, "pid 4294967295", **headers)
+            self.assert_not_found({"pid": 0}, "pid 0", **headers)
+            self.assert_not_found({"tag": "none"}, "tag none", **headers)
+
+    def test_selector_must_say_one_thing(self):
+        for process in ({}, None):
+            self.assertEqual(Run(self.connect(process)).error,
+                             {"code": "unimplemented", "message": "invalid input type *process.ProcessSelector"})
+        self.assertEqual(self.connect({"pid": 1, "tag": "x"}).error_code(), "invalid_argument")
+
+    def test_deadline_ends_the_stream_and_not_the_process(self):
+        stream, pid = self.started({**sh("read x; exit 4"), "stdin": True})
+        for value in ("100", "0"):
+            self.assertEqual(self.connect({"pid": pid}, **{"Connect-Timeout-Ms": value}).error_code(), "deadline_exceeded")
+        self.send({"pid": pid}, b"\n")
+        self.assertEqual(Run(stream).code, 4)
+
+    def test_keepalives_come_until_the_end_also_after_the_output_is_closed(self):
+        _, pid = self.started(sh("exec >&- 2>&-; sleep 2.5"))
+        run = Run(self.connect({"pid": pid}, **{"Keepalive-Ping-Interval": "1"}))
+        self.assertEqual(run.kinds, ["start", "keepalive", "keepalive", "end"])
+
+    def test_connecting_around_the_end_never_hangs_and_always_tells_it(self):
+        for _ in range(100):
+            stream, pid = self.started({**sh("read x; exit 7"), "stdin": True})
+            runs = []
+            threads = [threading.Thread(target=lambda: runs.append(Run(self.connect({"pid": pid})))) for _ in range(2)]
+            threads[0].start()
+            self.send({"pid": pid}, b"\n")
+            threads[1].start()
+            for thread in threads:
+                thread.join()
+            for run in (*runs, Run(stream)):
+                self.assertEqual((run.end or {}).get("exitCode"), 7)
+
+    def test_killed_process_is_seen_by_all_its_readers(self):
+        stream, pid = self.started(sh("sleep 60"))
+        other = self.connect({"pid": pid})
+        self.assertEqual(other.next(), {"event": {"start": {"pid": pid}}})
+        self.assertEqual(self.signal({"pid": pid}), (200, {}))
+        self.assertEqual([Run(s).end["status"] for s in (stream, other)], ["signal: killed"] * 2)
+        self.assertEqual(self.list(), [])
+
+
+class LoadTest(processes.ProcessTest):
     def test_hundreds_of_starts_leave_no_descriptor_zombie_or_process(self):
         self.run_sh("true")
         before = self.envd.fds()
@@ -382,6 +439,5 @@ class LoadTest(ProcessTest):
         self.assertIn("process_end", kinds)
 
 
-del ProcessTest
 if __name__ == "__main__":
     unittest.main()
