@@ -2,6 +2,9 @@
 # (libraries), tools/test/run (suites).
 #
 #   make run                   a sandbox on 127.0.0.1:49983, ready for an SDK
+#       [IN=container]         podman's, with runc; envd is its pid 1
+#       [PORT=N] [PUBLISH="N"] envd's port; other ports of the container to be reachable
+#       [ARGS="-trace"]        flags of the daemon
 #   make test [SUITES="a b"]   everything, or the named suites
 #   make dist | dev | clang | asan | tsan
 #   make fuzz SECONDS=60 [TARGETS="h1 h2"]

@@ -9,7 +9,12 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAUNCHER = ROOT / "tools/run/sandbox"
 BINARY = os.environ.get("ENVD_BINARY", str(ROOT / "build/dist/envd"))
+ENVIRONMENTS = ("root", "container")  # what `make run IN=…` knows
 END_SECONDS_MAX = 20
+
+
+class Unable(Exception):
+    """This machine has no such environment; the text says why."""
 
 
 def free_port():
@@ -20,17 +25,19 @@ def free_port():
 
 
 class Sandbox:
-    """Started when made; `url` answers then. Its log goes to our stderr."""
+    """Started when made; `url` answers then. Its log goes to our stderr. Raises Unable."""
 
-    def __init__(self, *arguments, token=None, **popen):
+    def __init__(self, *arguments, where="root", token=None, **popen):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [LAUNCHER, "--port", str(self.port), "--binary", BINARY, *arguments]
+        command = [LAUNCHER, "--in", where, "--port", str(self.port), "--binary", BINARY, *arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **popen)
-        ready = self.process.stdout.readline()
-        if ready != f"ready {self.url}\n":
-            self.process.wait()
-            raise RuntimeError(f"the sandbox did not start, it printed {ready!r}")
+        answer = self.process.stdout.readline()
+        if answer != f"ready {self.url}\n":
+            self.process.communicate()
+            if answer.startswith("unable "):
+                raise Unable(answer.removeprefix("unable ").strip())
+            raise RuntimeError(f"the sandbox did not start, it printed {answer!r}")
         if token:
             self.init({"accessToken": token, "defaultUser": "user"})
 
