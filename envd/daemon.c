@@ -178,7 +178,7 @@ static void daemon_init(struct daemon *d, const struct config *config)
 	environ_init(&d->environ);
 	environ_set_internal(&d->environ, "E2B_SANDBOX", config->is_not_fc ? "false" : "true");
 	cgroups_init(&d->cgroups);
-	d->process = process_service_new(&d->loop, &d->environ, &d->api.defaults);
+	d->process = process_service_new(&d->loop, &d->environ, &d->api.defaults, &d->cgroups);
 	raise_descriptor_limit();
 	api_init(&d->api, &d->loop, &d->environ, d->process);
 	d->api.is_closed = config->resume_handover;

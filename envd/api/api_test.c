@@ -15,6 +15,7 @@
 struct scene {
 	struct loop *loop;
 	struct environ_store environ;
+	struct cgroups cgroups;
 	struct process_service *process;
 	struct api api;
 };
@@ -23,7 +24,8 @@ static void scene_begin(struct scene *s, void **state)
 {
 	*s = (struct scene){ .loop = loop_fixture_loop(state) };
 	environ_init(&s->environ);
-	s->process = process_service_new(s->loop, &s->environ, &s->api.defaults);
+	cgroups_init(&s->cgroups);
+	s->process = process_service_new(s->loop, &s->environ, &s->api.defaults, &s->cgroups);
 	api_init(&s->api, s->loop, &s->environ, s->process);
 }
 
@@ -31,6 +33,7 @@ static void scene_end(struct scene *s)
 {
 	process_service_close(s->process);
 	api_deinit(&s->api);
+	cgroups_deinit(&s->cgroups);
 	environ_deinit(&s->environ);
 }
 

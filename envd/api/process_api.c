@@ -59,7 +59,8 @@ static void service_on_closed(struct owner *owner)
 }
 
 struct process_service *process_service_new(struct loop *loop, struct environ_store *env,
-                                            const struct defaults *defaults)
+                                            const struct defaults *defaults,
+                                            struct cgroups *cgroups)
 {
 	struct process_service *service = xcalloc(1, sizeof *service);
 	int rc = registry_init(&service->registry, loop, getpid() == 1);
@@ -69,6 +70,7 @@ struct process_service *process_service_new(struct loop *loop, struct environ_st
 	owner_hold(&service->owner); /* the registry */
 	service->environ = env;
 	service->defaults = defaults;
+	service->cgroups = cgroups;
 	service->users = &user_db_system;
 	launches_init(&service->launches);
 	rc = getrlimit(RLIMIT_NOFILE, &service->nofile);

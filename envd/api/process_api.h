@@ -12,6 +12,7 @@
 
 #include "api/process_start.h"
 #include "api/session.h"
+#include "host/cgroup.h"
 #include "host/environ.h"
 #include "host/user.h"
 #include "loop/loop.h"
@@ -24,6 +25,7 @@ struct process_service {
 	struct launches launches;
 	struct owner owner;            /* the registry, and launches that a pool thread looks at */
 	struct environ_store *environ; /* borrowed */
+	struct cgroups *cgroups;       /* borrowed */
 	const struct defaults *defaults; /* borrowed */
 	const struct user_db *users;     /* borrowed */
 	struct rlimit nofile; /* what children get: ours at the time of process_service_new */
@@ -35,7 +37,8 @@ extern const size_t process_n_methods;
 
 /* Made before the daemon raises its own descriptor limit. As PID 1 it reaps orphans. */
 struct process_service *process_service_new(struct loop *loop, struct environ_store *env,
-                                            const struct defaults *defaults);
+                                            const struct defaults *defaults,
+                                            struct cgroups *cgroups);
 
 /* Lets go of all processes, which live on, and frees itself when the last handle has closed. */
 void process_service_close(struct process_service *service);

@@ -27,6 +27,7 @@ struct scene {
 	char *dir, *passwd, *group;
 	struct user_db users;
 	struct environ_store environ;
+	struct cgroups cgroups;
 	struct defaults defaults;
 	struct process_service *service;
 	struct fake_exchange *watcher; /* of the process */
@@ -84,7 +85,8 @@ static void scene_begin(struct scene *s, void **state)
 	(void)signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	environ_init(&s->environ);
 	s->defaults.user = xstrdup("me");
-	s->service = process_service_new(s->loop, &s->environ, &s->defaults);
+	cgroups_init(&s->cgroups);
+	s->service = process_service_new(s->loop, &s->environ, &s->defaults, &s->cgroups);
 	s->service->users = &s->users;
 	s->watcher = serve(s, "/process.Process/Start", STREAM);
 	push_frame(s->watcher, "{\"process\":{\"cmd\":\"sleep\",\"args\":[\"60\"]}}");
@@ -104,6 +106,7 @@ static void scene_end(struct scene *s)
 	scene_close_service(s);
 	(void)kill((pid_t)s->pid, SIGKILL); /* it lives on without its service */
 	fake_free(s->watcher);
+	cgroups_deinit(&s->cgroups);
 	environ_deinit(&s->environ);
 	free(s->defaults.user);
 	free(s->passwd);

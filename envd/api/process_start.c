@@ -1,6 +1,7 @@
 #include "api/process_start.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/process_api.h"
 #include "api/process_handlers.h"
@@ -12,6 +13,10 @@
 
 /* uv.h brings stdio.h, whose macros of these names would hide the members of messages. */
 #undef stdin
+
+/* The tag of what the host runs during a pause: it stays in the daemon's own cgroup, because the
+ * others are frozen then (pitfalls.md 41). */
+#define TAG_SYSTEM "_system"
 
 /* A launch between the request and the fork: the pool looks up the user and the directory. */
 struct launch {
@@ -54,6 +59,20 @@ static void launch_log(const struct launch *launch)
 		                  log_str("error", errno_text(error)));
 }
 
+/* Where it runs (process.md 3.4), or that it does not while that is frozen. */
+static int launch_place(const struct launch *launch, struct err *e)
+{
+	struct spec *spec = launch->spec;
+	enum cgroup_kind kind = spec->has_terminal ? CGROUP_PTYS : CGROUP_USER;
+	CLEANUP(err_clear) struct err why = { 0 };
+
+	if (spec->config->tag && strcmp(spec->config->tag, TAG_SYSTEM) == 0)
+		return 0;
+	if (cgroups_admit(launch->service->cgroups, kind, &spec->cgroup, &why) == 0)
+		return 0;
+	return spec_refuse(spec, why.kind, err_text(&why), e);
+}
+
 /* A call that is over before the fork starts nothing (newer.md P.1). May free the service. */
 static void launch_settle(struct launch *launch)
 {
@@ -62,6 +81,8 @@ static void launch_settle(struct launch *launch)
 	launch_log(launch);
 	if (call_is_canceled(launch->call))
 		launch->rc = process_watch_refuse_canceled(e, ERR_CANCELED);
+	if (launch->rc == 0)
+		launch->rc = launch_place(launch, e);
 	if (launch->rc == 0)
 		launch->rc = process_watch_start(&launch->service->registry, &launch->spec,
 		                                 &launch->call, e);
