@@ -17,6 +17,19 @@
 
 const struct user_db user_db_system = { "/etc/passwd", "/etc/group" };
 
+#define USER_LINE_FIRST 1024u /* bytes: any account, and most groups */
+
+/* Room for one line of a file at a time. */
+struct line {
+	char *text;
+	size_t size;
+};
+
+static void line_deinit(struct line *line)
+{
+	freep(&line->text);
+}
+
 static void fclosep(FILE **f)
 {
 	if (*f)
@@ -48,21 +61,49 @@ static void db_skip_line(FILE *f)
 	while (c != EOF && c != '\n');
 }
 
-/* Next line worth parsing, trimmed; false at the end. line has room for USER_LINE_MAX bytes. */
-static bool db_next(FILE *f, char *line, struct span *out_line)
+/* The longest lines are rare: room for one is made when it comes. */
+static bool line_grow(struct line *line)
 {
-	struct span s;
+	if (line->size == USER_LINE_MAX)
+		return false;
+	line->size = line->size ? line->size * 2 : USER_LINE_FIRST;
+	line->text = xrealloc(line->text, line->size);
+	return true;
+}
 
-	while (fgets(line, USER_LINE_MAX, f)) {
-		size_t len = strlen(line);
+/* Next line that fits, with its end; false at the end of the file. */
+static bool db_read_line(FILE *f, struct line *line, size_t *out_len)
+{
+	size_t len = 0;
 
-		if (len == USER_LINE_MAX - 1 && line[len - 1] != '\n') {
+	for (;;) {
+		if (len + 1 >= line->size && !line_grow(line)) {
 			db_skip_line(f);
+			len = 0;
 			continue;
 		}
-		while (len > 0 && strchr("\r\n", line[len - 1]))
+		if (!fgets(line->text + len, (int)(line->size - len), f))
+			break;
+		len += strlen(line->text + len);
+		if (len + 1 < line->size || line->text[len - 1] == '\n') {
+			*out_len = len;
+			return true;
+		}
+	}
+	*out_len = len;
+	return len > 0;
+}
+
+/* Next line worth parsing, trimmed; false at the end. */
+static bool db_next(FILE *f, struct line *line, struct span *out_line)
+{
+	struct span s;
+	size_t len;
+
+	while (db_read_line(f, line, &len)) {
+		while (len > 0 && strchr("\r\n", line->text[len - 1]))
 			len--;
-		s = span_trim((struct span){ line, len });
+		s = span_trim((struct span){ line->text, len });
 		if (s.len == 0 || strchr("#+-:", s.at[0]))
 			continue;
 		*out_line = s;
@@ -136,7 +177,7 @@ static bool group_is(struct span line, const char *name, uint32_t *out_gid)
 	       db_parse_id(f[2], out_gid);
 }
 
-static int passwd_find(const char *path, char *line, const char *name, struct user *user,
+static int passwd_find(const char *path, struct line *line, const char *name, struct user *user,
                        struct err *e)
 {
 	CLEANUP(fclosep) FILE *f = db_open(path);
@@ -160,7 +201,7 @@ static void groups_add(struct user *user, gid_t gid)
 	user->groups[user->n_groups++] = gid;
 }
 
-static void groups_find(const char *path, char *line, struct user *user)
+static void groups_find(const char *path, struct line *line, struct user *user)
 {
 	CLEANUP(fclosep) FILE *f = db_open(path);
 	struct span s;
@@ -179,25 +220,25 @@ static void groups_find(const char *path, char *line, struct user *user)
 
 int user_find(const struct user_db *db, const char *name, struct user *out_user, struct err *e)
 {
-	CLEANUP(freep) char *line = xmalloc(USER_LINE_MAX);
+	CLEANUP(line_deinit) struct line line = { 0 };
 	struct user user = { 0 };
 
-	if (passwd_find(db->passwd, line, name, &user, e) < 0)
+	if (passwd_find(db->passwd, &line, name, &user, e) < 0)
 		return -1;
-	groups_find(db->group, line, &user);
+	groups_find(db->group, &line, &user);
 	*out_user = user;
 	return 0;
 }
 
 int user_find_group(const struct user_db *db, const char *name, gid_t *out_gid)
 {
-	CLEANUP(freep) char *line = xmalloc(USER_LINE_MAX);
+	CLEANUP(line_deinit) struct line line = { 0 };
 	CLEANUP(fclosep) FILE *f = db_open(db->group);
 	struct span s;
 
 	if (!f)
 		return -errno;
-	while (db_next(f, line, &s)) {
+	while (db_next(f, &line, &s)) {
 		if (group_is(s, name, out_gid))
 			return 0;
 	}

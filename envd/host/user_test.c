@@ -1,6 +1,7 @@
 #include "host/user.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +230,36 @@ static void test_user_line_that_is_too_long_is_skipped(void **state)
 	user_deinit(&user);
 }
 
+/* One line of so many bytes, its end included if it has one, behind a useless one. */
+static void check_line_of(struct fixture *f, size_t len, bool has_end)
+{
+	static const char before[] = "\nuser:x:1:1::", after[] = ":/bin/sh";
+	CLEANUP(freep) char *text = xmalloc(len + 2);
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct user user = { 0 };
+	size_t home = len + 1 - strlen(before) - strlen(after) - has_end;
+
+	memset(text, 'h', len + 1);
+	memcpy(text, before, strlen(before));
+	memcpy(text + strlen(before) + home, after, strlen(after));
+	text[len] = has_end ? '\n' : '/';
+	text[len + 1] = '\0';
+	fixture_write(f, text, group);
+	assert_int_equal(user_find(&f->db, "user", &user, &e), 0);
+	assert_int_equal(strlen(user.home), home);
+	user_deinit(&user);
+}
+
+static void test_user_line_of_any_length_that_fits_is_read_whole(void **state)
+{
+	for (size_t room = 512; room <= USER_LINE_MAX; room *= 2) {
+		for (size_t len = room - 4; len < room + 4 && len + 1 < USER_LINE_MAX; len++) {
+			check_line_of(*state, len, true);
+			check_line_of(*state, len, false);
+		}
+	}
+}
+
 static void test_user_many_groups_are_all_kept(void **state)
 {
 	struct fixture *f = *state;
@@ -285,6 +316,7 @@ int main(void)
 		TEST(test_user_without_passwd_file_is_internal),
 		TEST(test_user_passwd_that_is_a_fifo_does_not_block),
 		TEST(test_user_line_that_is_too_long_is_skipped),
+		TEST(test_user_line_of_any_length_that_fits_is_read_whole),
 		TEST(test_user_many_groups_are_all_kept),
 		TEST(test_user_files_with_any_byte_changed_or_cut_are_survived),
 	};
