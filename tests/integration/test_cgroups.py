@@ -9,6 +9,7 @@ from envd import Envd, basic
 from processes import ME, ProcessTest, Run, sh, wait_for
 
 SYSTEM = {"tag": "_system"}
+TERMINAL = {"pty": {"size": {"cols": 80, "rows": 24}}, "config": {"cwd": "/"}}
 
 
 class Tree:
@@ -68,17 +69,22 @@ class CgroupTest(ProcessTest):
         self.assertEqual(status, 0)
         self.assertRegex(err, rb"\A(cgroups: cannot set [^\n]+, ignoring\n)?\Z")
 
-    def place_of(self, **fields):
+    def place_of(self, stream="stdout", **fields):
         run = self.run_sh("grep ^0:: /proc/self/cgroup", **fields)
-        return run.out.decode().strip().removeprefix("0::")
+        return run.output(stream).decode().strip().removeprefix("0::")
 
     def in_tree(self, name):
         return f"/{self.tree.path.name}/{name}"
 
-    def assert_frozen(self, name="user", what="reads frozen", **fields):
-        self.assert_refused(sh("true", **fields), "unavailable",
+    def assert_frozen(self):
+        self.assert_refused(sh("true"), "unavailable",
                             "error starting process '/bin/sh -c true': the target cgroup is frozen: "
-                            f"{self.tree.path / name} {what}")
+                            f"{self.tree.path}/user reads frozen")
+
+    def assert_terminal_frozen(self):
+        self.assert_refused(sh("true", **TERMINAL), "unavailable",
+                            "error starting pty with command '/bin/sh -c true' in dir '/' with '80' cols and '24' "
+                            f"rows: the target cgroup is frozen: {self.tree.path}/ptys reads frozen")
 
     def test_directories_are_made_at_start(self):
         self.assertEqual({directory.name for directory in self.tree.path.glob("*/")}, {"ptys", "socats", "user"})
@@ -88,8 +94,12 @@ class CgroupTest(ProcessTest):
         for tag in ("", "_systemd", "system"):
             self.assertTrue(self.place_of(tag=tag).endswith(self.in_tree("user")), tag)
 
+    def test_terminal_runs_in_ptys(self):
+        self.assertTrue(self.place_of("pty", **TERMINAL).endswith(self.in_tree("ptys")))
+
     def test_process_tagged_system_stays_with_the_daemon(self):
         self.assertEqual(self.place_of(**SYSTEM), cgroup_of(self.envd.pid))
+        self.assertEqual(self.place_of("pty", **SYSTEM, **TERMINAL), cgroup_of(self.envd.pid))
 
     def test_start_into_a_frozen_cgroup_is_unavailable_until_the_thaw(self):
         self.tree.freeze("user")
@@ -107,14 +117,18 @@ class CgroupTest(ProcessTest):
 
     def test_freeze_of_terminals_leaves_other_processes_alone(self):
         self.tree.freeze("ptys")
+        self.assert_terminal_frozen()
         self.assertEqual(self.run_sh("echo runs").out, b"runs\n")
+        self.tree.thaw("ptys")
+        self.assertEqual(self.run_sh("echo runs", **TERMINAL).output("pty"), b"runs\r\n")
 
     def test_refused_starts_leave_no_descriptor(self):
         self.run_sh("true")
         before = self.envd.fds()
-        self.tree.freeze("user")
+        self.tree.freeze(".")
         for _ in range(50):
             self.assert_frozen()
+            self.assert_terminal_frozen()
         wait_for(lambda: self.envd.fds() <= before, "as many descriptors as before")
 
     def test_removed_directory_is_made_again(self):
