@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -433,6 +434,158 @@ static void test_process_many_at_once_end_without_a_trace(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* ---------------------------------------------------------------- input */
+
+struct input {
+	struct process_write write;
+	uint8_t *data;
+	size_t len;
+	bool is_done;
+	struct err e;
+};
+
+static void input_on_done(struct process_write *w, struct err *e)
+{
+	struct input *in = CONTAINER_OF(w, struct input, write);
+
+	assert_false(in->is_done);
+	in->is_done = true;
+	if (e)
+		err_move(&in->e, e);
+}
+
+/* Of bytes that any loss or change of order would show. */
+static void input_init(struct input *in, size_t len)
+{
+	*in = (struct input){ .write.on_done = input_on_done, .len = len };
+	in->data = xmalloc(len);
+	for (size_t i = 0; i < len; i++)
+		in->data[i] = (uint8_t)(i * 2654435761u >> 24);
+}
+
+static void input_deinit(struct input *in)
+{
+	process_cancel_write(&in->write);
+	free(in->data);
+	err_clear(&in->e);
+}
+
+static int input_write(struct input *in, struct client *c, enum process_channel channel)
+{
+	int rc = process_write(c->process, channel, &in->write, in->data, in->len, &in->e);
+
+	in->is_done = rc != 0;
+	return rc;
+}
+
+static void test_process_large_input_comes_back_whole_and_the_close_behind_it_ends_it(void **state)
+{
+	struct process_fixture *f = *state;
+	struct input in;
+	struct client c;
+
+	input_init(&in, 16 * 1024 * 1024);
+	client_start(f, &c, &(struct client_options){ .cmd = "cat", .has_stdin_pipe = true });
+	client_wait_started(&c);
+	assert_int_equal(input_write(&in, &c, PROCESS_STDIN), 0);
+	expect_stdin_closes(&c);
+	client_wait(&c);
+	assert_true(in.is_done);
+	assert_int_equal(in.e.kind, ERR_NONE);
+	assert_int_equal(c.exit.code, 0);
+	assert_int_equal(c.out[OUTPUT_STDOUT].len, in.len);
+	assert_memory_equal(c.out[OUTPUT_STDOUT].data, in.data, in.len);
+	assert_int_equal(f->registry.write_bytes, 0);
+	input_deinit(&in);
+	client_deinit(&c);
+}
+
+static void test_process_that_does_not_read_holds_up_nobody_else(void **state)
+{
+	struct process_fixture *f = *state;
+	struct input stuck, in;
+	struct client deaf, c;
+
+	input_init(&stuck, 1024 * 1024);
+	input_init(&in, 1024 * 1024);
+	client_start(f, &deaf,
+	             &(struct client_options){ .script = "sleep 100", .has_stdin_pipe = true });
+	client_start(f, &c, &(struct client_options){ .cmd = "cat", .has_stdin_pipe = true });
+	client_wait_started(&deaf);
+	client_wait_started(&c);
+	assert_int_equal(input_write(&stuck, &deaf, PROCESS_STDIN), 0);
+	assert_int_equal(input_write(&in, &c, PROCESS_STDIN), 0);
+	expect_stdin_closes(&c);
+	client_wait(&c);
+	assert_int_equal(c.out[OUTPUT_STDOUT].len, in.len);
+	assert_false(stuck.is_done);
+	/* Its end is the end of the wait. */
+	expect_signal(&deaf, SIGKILL, PROCESS_GROUP);
+	client_wait(&deaf);
+	assert_true(stuck.is_done);
+	assert_int_equal(stuck.e.kind, ERR_INTERNAL);
+	assert_non_null(strstr(err_text(&stuck.e), "': write |1: broken pipe"));
+	assert_int_equal(f->registry.write_bytes, 0);
+	input_deinit(&stuck);
+	input_deinit(&in);
+	client_deinit(&c);
+	client_deinit(&deaf);
+}
+
+/* A descendant still holds the other end, so the kernel would let the write wait. */
+static void test_process_input_ends_with_the_leader(void **state)
+{
+	struct process_fixture *f = *state;
+	char text[128];
+	struct input in;
+	struct client c;
+
+	input_init(&in, 1024 * 1024);
+	client_start(f, &c,
+	             &(struct client_options){ .script = "sleep 100 <&0 & echo up; read x; exit",
+	                                       .has_stdin_pipe = true });
+	client_wait_output(&c, "up");
+	in.data[0] = '\n';
+	assert_int_equal(input_write(&in, &c, PROCESS_STDIN), 0);
+	client_wait_draining(&c);
+	assert_true(in.is_done);
+	assert_non_null(strstr(err_text(&in.e), "': write |1: broken pipe"));
+	(void)snprintf(text, sizeof text,
+	               "error writing to stdin: error writing to stdin of process '%d': write |1: "
+	               "file already closed",
+	               (int)c.process->pid);
+	assert_int_equal(input_write(&in, &c, PROCESS_STDIN), -1);
+	assert_string_equal(err_text(&in.e), text);
+	(void)kill(-c.process->pid, SIGKILL);
+	client_wait(&c);
+	input_deinit(&in);
+	client_deinit(&c);
+}
+
+static void test_process_input_that_waits_when_the_daemon_ends_is_unavailable(void **state)
+{
+	struct process_fixture *f = *state;
+	struct input in;
+	struct client c;
+	pid_t pid;
+
+	input_init(&in, 1024 * 1024);
+	client_start(f, &c,
+	             &(struct client_options){ .script = "sleep 100", .has_stdin_pipe = true });
+	client_wait_started(&c);
+	pid = c.process->pid;
+	assert_int_equal(input_write(&in, &c, PROCESS_STDIN), 0);
+	process_abandon(c.process);
+	assert_true(in.is_done);
+	assert_int_equal(in.e.kind, ERR_UNAVAILABLE);
+	assert_int_equal(c.e.kind, ERR_UNAVAILABLE);
+	assert_int_equal(kill(-pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	process_fixture_wait_empty(f);
+	input_deinit(&in);
+	client_deinit(&c);
+}
+
 /* ---------------------------------------------------------------- terminals */
 
 static void type(struct client *c, const char *text)
@@ -510,21 +663,80 @@ static void test_process_terminal_hangs_up_with_the_end_though_a_job_holds_it(vo
 	client_deinit(&c);
 }
 
+/* A job in the foreground, in a group of its own, that holds the FIFO "life" as long as it lives. */
+static int start_foreground_job(struct process_fixture *f, struct client *c, const char *job)
+{
+	char *fifo = temp_dir_path(f->dir, "life");
+	char script[256];
+	int fd;
+
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	(void)snprintf(script, sizeof script,
+	               "set -m; sh -c '%s echo pid $$. >&2; exec sleep 100' >life", job);
+	client_start(f, c,
+	             &(struct client_options){
+			     .script = script, .terminal = &terminal, .lifetime_ms = 60000 });
+	client_wait_output(c, ".");
+	free(fifo);
+	return fd;
+}
+
+/* Waits for the end of the job without a turn of the loop. */
+static void expect_job_ends(int life_fd)
+{
+	struct pollfd life = { .fd = life_fd, .events = POLLIN };
+
+	assert_int_equal(poll(&life, 1, LOOP_FIXTURE_WAIT_MS), 1);
+	assert_true(life.revents & POLLHUP);
+}
+
+static void test_process_killed_hangs_up_on_its_foreground_job(void **state)
+{
+	struct process_fixture *f = *state;
+	struct client c;
+	int life = start_foreground_job(f, &c, "");
+
+	expect_signal(&c, SIGKILL, PROCESS_GROUP);
+	client_wait(&c); /* no clock is moved */
+	assert_int_equal(c.exit.signal, SIGKILL);
+	expect_job_ends(life);
+	close(life);
+	client_deinit(&c);
+}
+
 static void test_process_killed_beside_a_foreground_job_that_ignores_it_ends_at_once(void **state)
 {
 	struct process_fixture *f = *state;
 	struct client c;
+	int life = start_foreground_job(f, &c, "trap \"\" HUP;");
+	const char *text = strstr(client_tty(&c), "pid ");
+	pid_t pid;
 
-	client_start(f, &c,
-	             &(struct client_options){
-			     .script = "set -m; (trap '' HUP; echo up; exec sleep 100)",
-			     .cmd = NULL,
-			     .terminal = &terminal });
-	client_wait_output(&c, "up");
+	assert_non_null(text);
+	pid = (pid_t)strtol(text + 4, NULL, 10);
 	expect_signal(&c, SIGKILL, PROCESS_GROUP);
-	client_wait(&c); /* no clock is moved */
-	assert_int_equal(c.exit.signal, SIGKILL);
+	client_wait(&c);
 	process_fixture_wait_empty(f);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	expect_job_ends(life);
+	close(life);
+	client_deinit(&c);
+}
+
+static void test_process_lifetime_hangs_up_the_terminal(void **state)
+{
+	struct process_fixture *f = *state;
+	struct client c;
+	int life = start_foreground_job(f, &c, "");
+
+	advance_clock(f, 60000);
+	client_wait(&c);
+	assert_int_equal(c.exit.signal, SIGKILL);
+	assert_true(c.exit.is_timed_out);
+	expect_job_ends(life);
+	close(life);
 	client_deinit(&c);
 }
 
@@ -567,6 +779,44 @@ static void test_process_resize_reaches_the_terminal_and_its_foreground(void **s
 	client_wait(&c);
 	assert_string_equal(client_tty(&c), "24 80\r\nup\r\n50 132\r\n");
 	client_deinit(&c);
+}
+
+static void test_process_with_a_terminal_refuses_what_only_a_pipe_can(void **state)
+{
+	struct process_fixture *f = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct input in;
+	struct client c;
+
+	input_init(&in, 1);
+	client_start(f, &c, TERMINAL("echo up; sleep 100"));
+	client_wait_output(&c, "up");
+	assert_int_equal(input_write(&in, &c, PROCESS_STDIN), -1);
+	assert_int_equal(in.e.kind, ERR_INTERNAL);
+	assert_int_equal(process_close_stdin(c.process, &e), -1);
+	assert_int_equal(e.kind, ERR_UNKNOWN);
+	expect_signal(&c, SIGKILL, PROCESS_GROUP);
+	client_wait(&c);
+	input_deinit(&in);
+	client_deinit(&c);
+}
+
+static void test_process_terminals_in_numbers_leave_no_trace(void **state)
+{
+	struct process_fixture *f = *state;
+	struct client c[60];
+	unsigned n_fds = test_fd_count();
+
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++)
+		client_start(f, &c[i], TERMINAL("echo $$; exit 3"));
+	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
+		client_wait(&c[i]);
+		assert_int_equal(c[i].exit.code, 3);
+		assert_non_null(strstr(client_tty(&c[i]), "\r\n"));
+		client_deinit(&c[i]);
+	}
+	process_fixture_wait_empty(f);
+	assert_int_equal(test_fd_count(), n_fds);
 }
 
 static void test_process_without_terminal_cannot_be_resized(void **state)
@@ -614,13 +864,21 @@ int main(void)
 		TEST(test_process_missing_command_with_a_long_name_ends_all_the_same),
 		TEST(test_process_three_readers_of_different_speed_get_the_same),
 		TEST(test_process_many_at_once_end_without_a_trace),
+		TEST(test_process_large_input_comes_back_whole_and_the_close_behind_it_ends_it),
+		TEST(test_process_that_does_not_read_holds_up_nobody_else),
+		TEST(test_process_input_ends_with_the_leader),
+		TEST(test_process_input_that_waits_when_the_daemon_ends_is_unavailable),
 		TEST(test_process_with_a_terminal_says_all_on_it_and_reads_from_it),
 		TEST(test_process_terminal_output_is_complete_at_its_end),
 		TEST(test_process_end_waits_for_a_reader_that_is_behind_in_the_terminal),
 		TEST(test_process_terminal_hangs_up_with_the_end_though_a_job_holds_it),
+		TEST(test_process_killed_hangs_up_on_its_foreground_job),
+		TEST(test_process_lifetime_hangs_up_the_terminal),
 		TEST(test_process_killed_beside_a_foreground_job_that_ignores_it_ends_at_once),
 		TEST(test_process_that_lets_go_of_its_terminal_lives_on),
 		TEST(test_process_resize_reaches_the_terminal_and_its_foreground),
+		TEST(test_process_with_a_terminal_refuses_what_only_a_pipe_can),
+		TEST(test_process_terminals_in_numbers_leave_no_trace),
 		TEST(test_process_without_terminal_cannot_be_resized),
 	};
 

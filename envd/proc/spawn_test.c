@@ -22,6 +22,10 @@
 
 #define SCRIPT(text) (&(struct client_options){ .script = (text) })
 
+static const struct spec_terminal terminal = { .cols = 65536 + 80, .rows = 24 };
+
+#define TERMINAL(text) (&(struct client_options){ .script = (text), .terminal = &terminal })
+
 static void expect_stdout(struct process_fixture *f, const struct client_options *options,
                           const char *text)
 {
@@ -30,6 +34,17 @@ static void expect_stdout(struct process_fixture *f, const struct client_options
 	assert_string_equal(client_run(f, &c, options), text);
 	assert_string_equal(client_stderr(&c), "");
 	assert_int_equal(c.exit.code, 0);
+	client_deinit(&c);
+}
+
+static void expect_tty(struct process_fixture *f, const struct client_options *options, int code,
+                       const char *text)
+{
+	struct client c;
+
+	(void)client_run(f, &c, options);
+	assert_string_equal(client_tty(&c), text);
+	assert_int_equal(c.exit.code, code);
 	client_deinit(&c);
 }
 
@@ -406,6 +421,76 @@ static void test_spawn_too_many_arguments_refuse_the_start(void **state)
 	client_deinit(&c);
 }
 
+static void test_spawn_terminal_controls_the_childs_session(void **state)
+{
+	expect_tty(*state,
+	           TERMINAL("[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && : </dev/tty && echo three; "
+	                    "read -r s </proc/$$/stat; set -- $$ ${s##*)}; "
+	                    "[ $1 = $4 ] && [ $1 = $5 ] && [ $1 = $7 ] && echo leads"),
+	           0, "three\r\nleads\r\n");
+}
+
+static void test_spawn_terminal_has_its_size_before_the_child_runs(void **state)
+{
+	static const struct spec_terminal none = { 0, 0 };
+
+	expect_tty(*state, TERMINAL("stty size"), 0, "24 80\r\n");
+	expect_tty(*state, &(struct client_options){ .script = "stty size", .terminal = &none }, 0,
+	           "0 0\r\n");
+}
+
+static void test_spawn_terminal_is_all_a_child_inherits(void **state)
+{
+	const char *const args[] = { "/proc/self/fd" };
+
+	expect_tty(*state,
+	           &(struct client_options){
+			   .cmd = "ls", .args = args, .n_args = 1, .terminal = &terminal },
+	           0, "0  1  2  3\r\n");
+}
+
+static void test_spawn_terminal_belongs_to_its_user_and_to_group_tty(void **state)
+{
+	struct process_fixture *f = *state;
+	struct client_options options = { .script = "stat -c '%u %g %a' $(tty); : <>$(tty)",
+		                          .user = "other",
+		                          .cwd = "/",
+		                          .terminal = &terminal };
+
+	skip_unless_root();
+	expect_tty(f, &options, 0, "12345 45678 620\r\n");
+	f->users.group = "/dev/null"; /* which is no file of groups: there is none then */
+	options.script = "stat -c '%u %a' $(tty)";
+	expect_tty(f, &options, 0, "12345 620\r\n");
+}
+
+static void test_spawn_missing_command_is_told_on_the_terminal(void **state)
+{
+	expect_tty(*state, &(struct client_options){ .cmd = "no-such", .terminal = &terminal }, 127,
+	           "exec: no-such: not found\r\n");
+}
+
+static void test_spawn_terminal_that_cannot_be_started_has_a_text_of_its_own(void **state)
+{
+	struct process_fixture *f = *state;
+	char *file = temp_dir_file(f->dir, "file", "", 0644);
+	unsigned n_fds = test_fd_count();
+	char text[600];
+
+	(void)snprintf(text, sizeof text,
+	               "error starting pty with command 'ls' in dir '%s' with '65616' cols and "
+	               "'24' rows: fork/exec /bin/sh: not a directory",
+	               file);
+	for (unsigned i = 0; i < 50; i++)
+		expect_refused(
+			f,
+			&(struct client_options){ .cmd = "ls", .cwd = file, .terminal = &terminal },
+			ERR_INVALID, text);
+	process_fixture_wait_empty(f);
+	assert_int_equal(test_fd_count(), n_fds);
+	free(file);
+}
+
 static void test_spawn_without_descriptors_is_a_limit_and_leaves_nothing(void **state)
 {
 	struct process_fixture *f = *state;
@@ -413,15 +498,16 @@ static void test_spawn_without_descriptors_is_a_limit_and_leaves_nothing(void **
 	unsigned n_fds = test_fd_count();
 
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	/* Each step of the way to the fork runs out once. */
-	for (unsigned spare = 0; spare <= 9; spare++) {
+	/* Each step of the way to the fork runs out once, with pipes and with a terminal. */
+	for (unsigned spare = 0; spare <= 19; spare++) {
 		CLEANUP(err_clear) struct err e = { 0 };
-		struct spec *spec = process_fixture_spec(f, SCRIPT("true"), &e);
+		struct spec *spec =
+			process_fixture_spec(f, spare % 2 ? TERMINAL("true") : SCRIPT("true"), &e);
 		struct spawn_failure failure;
 		struct child child;
 		int rc;
 
-		low = (struct rlimit){ n_fds - 1 + spare, old.rlim_max };
+		low = (struct rlimit){ n_fds - 1 + spare / 2, old.rlim_max };
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
 		rc = spawn(spec, &child, &failure);
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
@@ -437,14 +523,39 @@ static void test_spawn_without_descriptors_is_a_limit_and_leaves_nothing(void **
 	}
 }
 
+struct failure_row {
+	enum spawn_stage stage;
+	int error;
+	enum err_kind kind;
+	const char *text;
+};
+
+/* "a b" in the root directory. */
+static void expect_failures(struct process_fixture *f, const struct spec_terminal *on,
+                            const struct failure_row *rows, size_t n)
+{
+	const char *const args[] = { "b" };
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct spec *spec = process_fixture_spec(
+		f,
+		&(struct client_options){
+			.cmd = "a", .args = args, .n_args = 1, .cwd = "/", .terminal = on },
+		&e);
+
+	assert_non_null(spec);
+	for (size_t i = 0; i < n; i++) {
+		struct spawn_failure failure = { rows[i].stage, rows[i].error };
+
+		assert_int_equal(spawn_refuse(spec, &failure, &e), -1);
+		assert_int_equal(e.kind, rows[i].kind);
+		assert_string_equal(err_text(&e), rows[i].text);
+	}
+	spec_free(spec);
+}
+
 static void test_spawn_failures_have_the_codes_of_the_table(void **state)
 {
-	static const struct {
-		enum spawn_stage stage;
-		int error;
-		enum err_kind kind;
-		const char *text;
-	} rows[] = {
+	static const struct failure_row rows[] = {
 		{ SPAWN_STDIO, EMFILE, ERR_LIMIT,
 		  "error creating stdio pipes for command 'a b': too many open files" },
 		{ SPAWN_STDIO, EIO, ERR_INTERNAL,
@@ -462,20 +573,28 @@ static void test_spawn_failures_have_the_codes_of_the_table(void **state)
 		  "error starting process 'a b': fork/exec /bin/sh: too many open files in "
 		  "system" },
 	};
-	CLEANUP(err_clear) struct err e = { 0 };
-	const char *const args[] = { "b" };
-	struct spec *spec = process_fixture_spec(
-		*state, &(struct client_options){ .cmd = "a", .args = args, .n_args = 1 }, &e);
 
-	assert_non_null(spec);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct spawn_failure failure = { rows[i].stage, rows[i].error };
+	expect_failures(*state, NULL, rows, ARRAY_SIZE(rows));
+}
 
-		assert_int_equal(spawn_refuse(spec, &failure, &e), -1);
-		assert_int_equal(e.kind, rows[i].kind);
-		assert_string_equal(err_text(&e), rows[i].text);
-	}
-	spec_free(spec);
+#define PTY_TEXT                                                                                   \
+	"error starting pty with command 'a b' in dir '/' with '65616' cols and '24' rows: "
+
+static void test_spawn_failures_with_a_terminal_have_its_text_and_the_same_codes(void **state)
+{
+	static const struct failure_row rows[] = {
+		{ SPAWN_STDIO, ENOSPC, ERR_LIMIT,
+		  PTY_TEXT "open /dev/ptmx: no space left on device" },
+		{ SPAWN_STDIO, EMFILE, ERR_LIMIT, PTY_TEXT "open /dev/ptmx: too many open files" },
+		{ SPAWN_STDIO, ENOENT, ERR_INVALID,
+		  PTY_TEXT "open /dev/ptmx: no such file or directory" },
+		{ SPAWN_FORK, EAGAIN, ERR_LIMIT,
+		  PTY_TEXT "fork/exec /bin/sh: resource temporarily unavailable" },
+		{ SPAWN_CHDIR, EACCES, ERR_INVALID,
+		  PTY_TEXT "fork/exec /bin/sh: permission denied" },
+	};
+
+	expect_failures(*state, &terminal, rows, ARRAY_SIZE(rows));
 }
 
 #define TEST(name)                                                                                 \
@@ -503,8 +622,15 @@ int main(void)
 		TEST(test_spawn_working_directory_problems_refuse_the_start),
 		TEST(test_spawn_directory_that_vanishes_before_the_fork_refuses_the_start),
 		TEST(test_spawn_too_many_arguments_refuse_the_start),
+		TEST(test_spawn_terminal_controls_the_childs_session),
+		TEST(test_spawn_terminal_has_its_size_before_the_child_runs),
+		TEST(test_spawn_terminal_is_all_a_child_inherits),
+		TEST(test_spawn_terminal_belongs_to_its_user_and_to_group_tty),
+		TEST(test_spawn_missing_command_is_told_on_the_terminal),
+		TEST(test_spawn_terminal_that_cannot_be_started_has_a_text_of_its_own),
 		TEST(test_spawn_without_descriptors_is_a_limit_and_leaves_nothing),
 		TEST(test_spawn_failures_have_the_codes_of_the_table),
+		TEST(test_spawn_failures_with_a_terminal_have_its_text_and_the_same_codes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
