@@ -131,34 +131,27 @@ void fdio_pause(struct fdio *io)
 	io->wanted &= ~(unsigned)UV_READABLE;
 }
 
-static size_t fdio_count_unread(const struct fdio *io)
+size_t fdio_unread(const struct fdio *io)
 {
 	int n = 0;
 
-	return ioctl(io->fd, FIONREAD, &n) < 0 || n < 0 ? 0 : (size_t)n;
+	if (!io->open || ioctl(io->fd, FIONREAD, &n) < 0 || n < 0)
+		return 0;
+	return (size_t)n;
 }
 
-size_t fdio_unread(const struct fdio *io)
+/* What the descriptor is ready for now. For a terminal the kernel first waits until bytes that are on
+ * their way, and counted nowhere, have arrived. */
+static unsigned fdio_poll_now(const struct fdio *io)
 {
 	struct pollfd poll_fd = { .fd = io->fd, .events = POLLIN };
-	size_t n;
 
-	if (!io->open)
-		return 0;
-	n = fdio_count_unread(io);
-	if (n > 0)
-		return n;
-	/* A terminal's bytes are on their way for a while, counted nowhere; poll waits for them. */
-	(void)poll(&poll_fd, 1, 0);
-	return fdio_count_unread(io);
+	return poll(&poll_fd, 1, 0) > 0 ? (unsigned)poll_fd.revents : 0;
 }
 
-/* A terminal that nobody uses has a buffer but will never have room: polling it would never rest. */
-static bool fdio_is_hung_up(const struct fdio *io)
+bool fdio_has_unread(const struct fdio *io)
 {
-	struct pollfd poll_fd = { .fd = io->fd };
-
-	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLHUP);
+	return io->open && (fdio_poll_now(io) & POLLIN);
 }
 
 ssize_t fdio_write(struct fdio *io, const uint8_t *data, size_t len)
@@ -172,7 +165,8 @@ ssize_t fdio_write(struct fdio *io, const uint8_t *data, size_t len)
 		return n;
 	if (errno != EAGAIN)
 		return -errno;
-	return fdio_is_hung_up(io) ? -EIO : 0;
+	/* A terminal that nobody uses never has room again: waiting for it would never rest. */
+	return fdio_poll_now(io) & POLLHUP ? -EIO : 0;
 }
 
 void fdio_await_writable(struct fdio *io)

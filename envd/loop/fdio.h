@@ -69,11 +69,12 @@ void fdio_close(struct fdio *io);
 void fdio_resume(struct fdio *io);
 void fdio_pause(struct fdio *io);
 
-/*
- * Bytes that wait to be read, as the kernel counts them (FIONREAD); 0 when closed or unknown. Of a
- * terminal only some may be counted, but never none if there are any.
- */
+/* Bytes that wait to be read, as the kernel counts them (FIONREAD); 0 when closed or unknown. A
+ * terminal's are not all counted. */
 size_t fdio_unread(const struct fdio *io);
+
+/* Whether bytes wait to be read, of a terminal too; false when closed. */
+bool fdio_has_unread(const struct fdio *io);
 
 /*
  * Writes once. SIGPIPE must be ignored.

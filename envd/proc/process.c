@@ -250,7 +250,7 @@ static void process_on_settle(struct task *task)
 static bool process_is_owed(const struct process *p)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(p->streams); i++) {
-		if (p->streams[i].owed > 0 && fdio_unread(&p->streams[i].io) > 0)
+		if (p->streams[i].owed > 0 && fdio_has_unread(&p->streams[i].io))
 			return true;
 	}
 	return false;
