@@ -19,11 +19,11 @@ static int connect_selected(struct registry *registry, struct selector selector,
                             struct err *e)
 {
 	struct process *p = registry_find(registry, selector, e);
-	const struct ended *ended;
+	const struct ended *ended = p ? NULL : registry_find_ended(registry, selector);
 
+	call_drop_message(*call); /* the tag was the last of it, and the stream may live long */
 	if (p)
 		return process_watch_live(p, call, e);
-	ended = registry_find_ended(registry, selector);
 	if (!ended)
 		return -1;
 	err_clear(e);

@@ -362,6 +362,20 @@ class ConnectTest(processes.ProcessTest):
         run = Run(self.connect({"pid": pid}, **{"Keepalive-Ping-Interval": "1"}))
         self.assertEqual(run.kinds, ["start", "keepalive", "keepalive", "end"])
 
+    def test_request_of_a_long_stream_is_not_kept(self):
+        tag = "t" * 1000000
+        stream, pid = self.started({**sh("sleep 60"), "tag": tag})
+        warm = self.connect({"tag": tag})
+        self.assertEqual(warm.next(), {"event": {"start": {"pid": pid}}})
+        before, others = self.envd.rss_kib(), []
+        for _ in range(16):
+            others.append(self.connect({"tag": tag}))
+            self.assertEqual(others[-1].next(), {"event": {"start": {"pid": pid}}})
+        self.assertLess(self.envd.rss_kib() - before, 4096)
+        self.signal({"pid": pid})
+        for s in (stream, warm, *others):
+            Run(s)
+
     def test_connecting_around_the_end_never_hangs_and_always_tells_it(self):
         for _ in range(100):
             stream, pid = self.started({**sh("read x; exit 7"), "stdin": True})
