@@ -465,7 +465,7 @@ static int call_check_head(const struct call *call, struct err *e)
 	return input_check_length(&call->input, e);
 }
 
-/* Gives the request to the handler as soon as it can have it. */
+/* Lets the request come, and its time run. */
 static void call_begin(struct call *call, struct span body)
 {
 	/* One that has passed on arrival runs out when the handler has been heard: runs_expired. */
@@ -481,7 +481,6 @@ static void call_begin(struct call *call, struct span body)
 	} else if (!(call->method->kind & RPC_CLIENT_STREAM)) {
 		exchange_read(call->reply.x);
 	}
-	call_advance(call);
 }
 
 void call_start(struct loop *loop, struct call_setup *setup)
@@ -496,12 +495,11 @@ void call_start(struct loop *loop, struct call_setup *setup)
 		rpc_refuse(&setup->x, &e);
 		return;
 	}
-	call_enter(call);
 	if (call_check_head(call, &e) < 0)
 		call_refuse(call, &e);
 	if (call->state.now != CALL_DONE)
 		call_begin(call, setup->body);
-	call_leave(call);
+	call_advance(call);
 }
 
 /* --- what the handler calls --------------------------------------------------------------------- */
