@@ -5,10 +5,13 @@
 #include "proc/spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -491,6 +494,57 @@ static void test_spawn_terminal_that_cannot_be_started_has_a_text_of_its_own(voi
 	free(file);
 }
 
+/* Mounts this on /dev/pts, seen by nobody else; returns the way back. Skips where it may not. */
+static int enter_other_devpts(const char *type, const char *options)
+{
+	int back = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+	assert_true(back >= 0);
+	if (unshare(CLONE_NEWNS) < 0) {
+		close(back);
+		skip();
+	}
+	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_int_equal(mount(type, "/dev/pts", type, 0, options), 0);
+	return back;
+}
+
+static void leave_other_devpts(int back)
+{
+	assert_int_equal(setns(back, CLONE_NEWNS), 0);
+	close(back);
+}
+
+static void test_spawn_without_a_free_terminal_is_a_limit(void **state)
+{
+	int back = enter_other_devpts("devpts", "newinstance,max=1"), only;
+	struct client c;
+
+	only = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(only >= 0);
+	client_start(*state, &c, TERMINAL("true"));
+	assert_true(c.is_settled);
+	assert_int_equal(c.e.kind, ERR_LIMIT);
+	assert_non_null(strstr(err_text(&c.e), "rows: open /dev/ptmx: no space left on device"));
+	client_deinit(&c);
+	close(only);
+	expect_tty(*state, TERMINAL("tty"), 0, "/dev/pts/0\r\n");
+	leave_other_devpts(back);
+}
+
+static void test_spawn_without_terminals_is_told_clearly(void **state)
+{
+	int back = enter_other_devpts("tmpfs", "");
+	struct client c;
+
+	client_start(*state, &c, TERMINAL("true"));
+	assert_true(c.is_settled);
+	assert_int_equal(c.e.kind, ERR_INVALID);
+	assert_non_null(strstr(err_text(&c.e), "rows: open /dev/ptmx: no such device"));
+	client_deinit(&c);
+	leave_other_devpts(back);
+}
+
 static void test_spawn_without_descriptors_is_a_limit_and_leaves_nothing(void **state)
 {
 	struct process_fixture *f = *state;
@@ -628,6 +682,8 @@ int main(void)
 		TEST(test_spawn_terminal_belongs_to_its_user_and_to_group_tty),
 		TEST(test_spawn_missing_command_is_told_on_the_terminal),
 		TEST(test_spawn_terminal_that_cannot_be_started_has_a_text_of_its_own),
+		TEST(test_spawn_without_a_free_terminal_is_a_limit),
+		TEST(test_spawn_without_terminals_is_told_clearly),
 		TEST(test_spawn_without_descriptors_is_a_limit_and_leaves_nothing),
 		TEST(test_spawn_failures_have_the_codes_of_the_table),
 		TEST(test_spawn_failures_with_a_terminal_have_its_text_and_the_same_codes),
