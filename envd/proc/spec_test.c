@@ -134,6 +134,53 @@ static void test_spec_unknown_user_has_the_text_of_its_origin(void **state)
 	}
 }
 
+static void test_spec_terminal_is_copied_and_its_group_is_found(void **state)
+{
+	struct spec_terminal terminal = { .cols = 70000, .rows = 24 };
+	struct process_fixture *f = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct spec *with, *without, *pipes;
+
+	with = process_fixture_spec(
+		f, &(struct client_options){ .cmd = "x", .terminal = &terminal }, &e);
+	f->users.group = "/nonexistent/group";
+	without = process_fixture_spec(
+		f, &(struct client_options){ .cmd = "x", .terminal = &terminal }, &e);
+	pipes = process_fixture_spec(f, &(struct client_options){ .cmd = "x" }, &e);
+	terminal.cols = 0;
+	assert_true(with->has_terminal);
+	assert_int_equal(with->terminal.cols, 70000);
+	assert_int_equal(with->terminal.rows, 24);
+	assert_int_equal(with->tty_gid, 45678);
+	assert_int_equal(without->tty_gid, (gid_t)-1);
+	assert_false(pipes->has_terminal);
+	spec_free(with);
+	spec_free(without);
+	spec_free(pipes);
+}
+
+static void test_spec_refusal_names_what_was_to_be_started(void **state)
+{
+	static const struct spec_terminal terminal = { .cols = 4294967295u, .rows = 0 };
+	const char *const args[] = { "b  c" };
+	struct client_options options = { .cmd = "a", .args = args, .n_args = 1, .cwd = "/usr" };
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct spec *spec = process_fixture_spec(*state, &options, &e);
+
+	assert_int_equal(spec_refuse(spec, ERR_LIMIT, "why", &e), -1);
+	assert_int_equal(e.kind, ERR_LIMIT);
+	assert_string_equal(err_text(&e), "error starting process 'a b  c': why");
+	spec_free(spec);
+
+	options.terminal = &terminal;
+	spec = process_fixture_spec(*state, &options, &e);
+	assert_int_equal(spec_refuse(spec, ERR_UNAVAILABLE, "why", &e), -1);
+	assert_int_equal(e.kind, ERR_UNAVAILABLE);
+	assert_string_equal(err_text(&e), "error starting pty with command 'a b  c' in dir '/usr' "
+	                                  "with '4294967295' cols and '0' rows: why");
+	spec_free(spec);
+}
+
 static void test_spec_every_allocation_failure_is_refused_cleanly(void **state)
 {
 	static const struct environ_pair envs[] = { { "A", "1" }, { "B", "2" } };
@@ -221,6 +268,8 @@ int main(void)
 		TEST(test_spec_pwd_of_the_client_is_left_alone),
 		TEST(test_spec_pwd_is_what_the_child_finds),
 		TEST(test_spec_unknown_user_has_the_text_of_its_origin),
+		TEST(test_spec_terminal_is_copied_and_its_group_is_found),
+		TEST(test_spec_refusal_names_what_was_to_be_started),
 		TEST(test_spec_every_allocation_failure_is_refused_cleanly),
 		TEST(test_spec_config_is_a_deep_copy),
 		TEST(test_spec_config_that_no_kernel_takes_is_refused_before_it_is_copied),
