@@ -140,9 +140,9 @@ size_t fdio_unread(const struct fdio *io)
 	return (size_t)n;
 }
 
-/* What the descriptor is ready for now. For a terminal the kernel first waits until bytes that are on
- * their way, and counted nowhere, have arrived. */
-static unsigned fdio_poll_now(const struct fdio *io)
+/* What the descriptor is ready for. Of a terminal the kernel first waits for the bytes that are on their
+ * way, which it counts nowhere. */
+static unsigned fdio_ready(const struct fdio *io)
 {
 	struct pollfd poll_fd = { .fd = io->fd, .events = POLLIN };
 
@@ -151,7 +151,7 @@ static unsigned fdio_poll_now(const struct fdio *io)
 
 bool fdio_has_unread(const struct fdio *io)
 {
-	return io->open && (fdio_poll_now(io) & POLLIN);
+	return io->open && (fdio_ready(io) & POLLIN);
 }
 
 ssize_t fdio_write(struct fdio *io, const uint8_t *data, size_t len)
@@ -166,7 +166,7 @@ ssize_t fdio_write(struct fdio *io, const uint8_t *data, size_t len)
 	if (errno != EAGAIN)
 		return -errno;
 	/* A terminal that nobody uses never has room again: waiting for it would never rest. */
-	return fdio_poll_now(io) & POLLHUP ? -EIO : 0;
+	return fdio_ready(io) & POLLHUP ? -EIO : 0;
 }
 
 void fdio_await_writable(struct fdio *io)

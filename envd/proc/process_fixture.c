@@ -31,7 +31,8 @@ int process_fixture_setup(void **state)
 	f->loop = loop_fixture_loop(&f->loop_fixture);
 	f->dir = temp_dir_new();
 	f->passwd = fixture_passwd(f->dir);
-	f->group = temp_dir_file(f->dir, "group", "tty:x:45678:\na:x:34567:other\nb:x:34568:x,other\n", 0644);
+	f->group = temp_dir_file(f->dir, "group",
+	                         "tty:x:45678:\na:x:34567:other\nb:x:34568:x,other\n", 0644);
 	f->users = (struct user_db){ f->passwd, f->group };
 	(void)signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	assert_int_equal(registry_init(&f->registry, f->loop, false), 0);

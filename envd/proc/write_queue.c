@@ -104,11 +104,11 @@ static void write_leave(struct process_write *w)
 	*q->total_bytes -= w->len;
 }
 
-static void write_shorten(struct process_write *w, size_t n)
+static void write_shorten(struct write_queue *q, struct process_write *w, size_t n)
 {
 	w->data += n;
 	w->len -= n;
-	*w->queue->total_bytes -= n;
+	*q->total_bytes -= n;
 }
 
 /* A close that waited for writes happens behind the last. */
@@ -198,7 +198,7 @@ void write_queue_proceed(struct write_queue *q)
 		if (n <= 0)
 			break;
 		room -= (size_t)n;
-		write_shorten(w, (size_t)n);
+		write_shorten(q, w, (size_t)n);
 		if (w->len == 0) {
 			write_leave(w);
 			list_append(&written, &w->link);
