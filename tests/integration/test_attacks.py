@@ -494,7 +494,7 @@ class PeerTest(Attack):
                 for s in connections:
                     self.assertTrue(s.recv(4096).startswith(b"HTTP/1.1 200 "))
                     s.close()
-        if not self.is_sanitized():
+        if not self.envd.is_sanitized():
             self.assertLess(healthy.longest_s, 0.5)
 
     def test_large_request_is_not_kept_for_the_life_of_its_stream(self):
@@ -508,14 +508,11 @@ class PeerTest(Attack):
             self.assertTrue(s.recv(4096).startswith(b"HTTP/1.1 200 "))
             streams.append(s)
         wait_for(lambda: len(self.children()) == 4, "the processes")
-        if not self.is_sanitized():  # whose allocator keeps what is freed
+        if not self.envd.is_sanitized():  # whose allocator keeps what is freed
             self.assertLess(self.envd.rss_kib() - before, 20 * 1024)
         self.kill_children()
         for s in streams:
             s.close()
-
-    def is_sanitized(self):
-        return b"__asan_init" in pathlib.Path(f"/proc/{self.envd.pid}/exe").read_bytes()
 
     def wait_until_quiet(self):
         ticks = [-1]

@@ -371,7 +371,8 @@ class ConnectTest(processes.ProcessTest):
         for _ in range(16):
             others.append(self.connect({"tag": tag}))
             self.assertEqual(others[-1].next(), {"event": {"start": {"pid": pid}}})
-        self.assertLess(self.envd.rss_kib() - before, 4096)
+        if not self.envd.is_sanitized():
+            self.assertLess(self.envd.rss_kib() - before, 4096)
         self.signal({"pid": pid})
         for s in (stream, warm, *others):
             Run(s)
