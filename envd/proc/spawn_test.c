@@ -175,11 +175,6 @@ static void run_in_cgroup(struct process_fixture *f, const char *script,
 	cgroup_root_free(root);
 }
 
-static void leave_alone(const char *root)
-{
-	(void)root;
-}
-
 static void remove_user(const char *root)
 {
 	char *path = temp_dir_path(root, "user");
@@ -194,17 +189,48 @@ static void spoil_user(const char *root)
 	cgroup_root_write(root, "user/cgroup.type", "threaded");
 }
 
+/* The fork that ThreadSanitizer can follow knows no cgroups. */
+#if !defined(__SANITIZE_THREAD__)
+static void leave_alone(const char *root)
+{
+	(void)root;
+}
+
 static void test_spawn_child_is_in_its_cgroup_from_its_first_moment(void **state)
 {
 	struct client c;
 
-#if defined(__SANITIZE_THREAD__)
-	skip(); /* the fork that ThreadSanitizer can follow knows no cgroups */
-#endif
 	run_in_cgroup(*state, "cat /proc/$$/cgroup", leave_alone, &c);
 	assert_non_null(strstr(client_stdout(&c), "/user\n"));
 	client_deinit(&c);
 }
+
+/* Frozen between the question and the fork, by somebody else. */
+static void test_spawn_child_in_a_frozen_cgroup_waits_alone(void **state)
+{
+	struct client_options options = { .script = "echo runs" };
+	struct cgroups cgroups;
+	struct client c;
+	struct err e = { 0 };
+	char *root = own_cgroups(&cgroups);
+
+	if (!root)
+		skip();
+	assert_int_equal(cgroups_admit(&cgroups, CGROUP_USER, &options.cgroup, &e), 0);
+	cgroup_root_write(root, "user/cgroup.freeze", "1");
+	client_start(*state, &c, &options);
+	cgroup_root_wait(root, "user/cgroup.events", "populated 1\nfrozen 1\n");
+	expect_stdout(*state, SCRIPT("echo others run"), "others run\n");
+	assert_false(c.has_started || c.is_settled);
+	cgroup_root_write(root, "user/cgroup.freeze", "0");
+	client_wait(&c);
+	assert_string_equal(client_stdout(&c), "runs\n");
+	client_deinit(&c);
+	process_fixture_wait_empty(*state);
+	cgroups_deinit(&cgroups);
+	cgroup_root_free(root);
+}
+#endif
 
 static void test_spawn_child_runs_although_its_cgroup_was_removed(void **state)
 {
@@ -661,7 +687,10 @@ int main(void)
 		TEST(test_spawn_child_leads_its_own_session_and_group),
 		TEST(test_spawn_child_has_default_signals_and_an_empty_mask),
 		TEST(test_spawn_child_has_its_own_descriptor_limit),
+#if !defined(__SANITIZE_THREAD__)
 		TEST(test_spawn_child_is_in_its_cgroup_from_its_first_moment),
+		TEST(test_spawn_child_in_a_frozen_cgroup_waits_alone),
+#endif
 		TEST(test_spawn_child_runs_although_its_cgroup_was_removed),
 		TEST(test_spawn_child_runs_although_its_cgroup_takes_no_processes),
 		TEST(test_spawn_child_has_oom_score_and_nice_of_its_own),
