@@ -6,7 +6,7 @@ import tempfile
 import unittest
 
 from envd import Envd, basic
-from processes import ME, ProcessTest, Run, sh, wait_for
+from processes import ME, ROOT, ProcessTest, Run, sh, wait_for
 
 SYSTEM = {"tag": "_system"}
 TERMINAL = {"pty": {"size": {"cols": 80, "rows": 24}}, "config": {"cwd": "/"}}
@@ -139,9 +139,9 @@ class CgroupTest(ProcessTest):
 
 
 class NoCgroupTest(unittest.TestCase):
-    def run_with_root(self, root):
+    def run_with_root(self, root, **options):
         """Starts a command there; returns what the daemon wrote to stderr."""
-        envd = Envd("-no-cgroups=false", "-cgroup-root", root)
+        envd = Envd("-no-cgroups=false", "-cgroup-root", str(root), **options)
         try:
             self.assertEqual(Run(envd.start(sh("echo runs"), basic(ME))).out, b"runs\n")
         finally:
@@ -149,12 +149,22 @@ class NoCgroupTest(unittest.TestCase):
         self.assertEqual(status, 0)
         return err.decode()
 
+    def assert_one_line(self, cause, root, **options):
+        self.assertEqual(self.run_with_root(root, **options),
+                         f"cgroups: {cause}, ignoring: processes are not placed\n")
+
     def test_without_a_cgroup2_tree_one_line_is_told_and_processes_run(self):
         with tempfile.TemporaryDirectory() as folder:
-            self.assertEqual(self.run_with_root(folder),
-                             f"cgroups: '{folder}' is not a cgroup2 file system, ignoring: processes are not placed\n")
+            self.assert_one_line(f"'{folder}' is not a cgroup2 file system", folder)
             self.assertEqual(os.listdir(folder), [])
 
     def test_missing_root_is_one_line_and_processes_run(self):
-        self.assertEqual(self.run_with_root("/no/such"), "cgroups: open '/no/such': no such file or directory, "
-                                                         "ignoring: processes are not placed\n")
+        self.assert_one_line("open '/no/such': no such file or directory", "/no/such")
+
+    @unittest.skipUnless(ROOT and next(Tree.mounts(), None), "needs root and a cgroup2 tree, to mount it read-only")
+    def test_read_only_tree_is_one_line_and_processes_run(self):
+        tree = Tree()
+        self.addCleanup(tree.remove)
+        read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+        self.assert_one_line(f"mkdir '{tree.path}/ptys': read-only file system", tree.path,
+                             under=("unshare", "--mount", "sh", "-c", read_only, str(tree.path)))
