@@ -80,7 +80,7 @@ static void launch_settle(struct launch *launch)
 
 	launch_log(launch);
 	if (call_is_canceled(launch->call))
-		launch->rc = process_watch_refuse_canceled(e, ERR_CANCELED);
+		launch->rc = err_set(e, ERR_CANCELED, "context canceled");
 	if (launch->rc == 0)
 		launch->rc = launch_place(launch, e);
 	if (launch->rc == 0)
@@ -224,7 +224,7 @@ static int launch_charge(struct process_service *service, const struct spec *spe
 	size_t bytes = 3 * spec->config->n_bytes + 2 * spec->memory.used;
 
 	if (service->launches.n_bytes + bytes > LAUNCH_BYTES_MAX)
-		return process_config_refuse(spec->config, ERR_LIMIT, "too many starts at once", e);
+		return spec_refuse(spec, ERR_LIMIT, "too many starts at once", e);
 	service->launches.n_bytes += bytes;
 	*out_bytes = bytes;
 	return 0;

@@ -1,7 +1,7 @@
 /*
  * One process: started, watched, signalled, ended.
  *
- *                 exec           reaped           end rule           pipes closed, no reader left
+ *                 exec           reaped           end rule        output at its end, no reader left
  *     STARTING ─────────> RUNNING ─────> DRAINING ────────> ENDED ─────────────────> CLOSED
  *         └── refused ──> REFUSED ── reaped ───────────────────────────────────────────┘
  *
@@ -144,7 +144,7 @@ int process_signal(struct process *p, int signum, enum process_scope scope,
  *
  * w        on_done set; the caller keeps it and data alive until on_done or process_cancel_write
  * returns  1 all is written, no callback follows; 0 on_done follows; -1 with e (process.md 8):
- *            ERR_INTERNAL  the other kind of process, stdin not enabled or closed, EPIPE
+ *            ERR_INTERNAL  the other kind of process, input not enabled, closed or ended, EPIPE
  *            ERR_LIMIT     PROCESS_WRITES_MAX or PROCESS_WRITE_BYTES_MAX reached
  */
 int process_write(struct process *p, enum process_channel channel, struct process_write *w,

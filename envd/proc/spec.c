@@ -265,6 +265,7 @@ void spec_free(struct spec *spec)
 
 int spec_refuse(const struct spec *spec, enum err_kind kind, const char *cause, struct err *e)
 {
+	const char *cwd = spec->cwd ? spec->cwd : spec->config->cwd;
 	CLEANUP(buf_deinit) struct buf command = { 0 };
 
 	if (!spec->has_terminal)
@@ -275,5 +276,5 @@ int spec_refuse(const struct spec *spec, enum err_kind kind, const char *cause, 
 	               "error starting pty with command '%.*s' in dir '%s' with '%u' cols and "
 	               "'%u' rows: %s",
 	               (int)command.len, command.len > 0 ? (const char *)command.data : "",
-	               spec->cwd, spec->terminal.cols, spec->terminal.rows, cause);
+	               cwd ? cwd : "", spec->terminal.cols, spec->terminal.rows, cause);
 }

@@ -101,6 +101,6 @@ void spec_free(struct spec *spec);
 
 /*
  * Fails the start: "error starting process '<cmd args>': <cause>", or what process.md 3.7 says where
- * a terminal was asked for. Returns -1.
+ * a terminal was asked for, with the working directory as far as it is resolved. Returns -1.
  */
 int spec_refuse(const struct spec *spec, enum err_kind kind, const char *cause, struct err *e);

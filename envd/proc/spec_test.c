@@ -178,6 +178,9 @@ static void test_spec_refusal_names_what_was_to_be_started(void **state)
 	assert_int_equal(e.kind, ERR_UNAVAILABLE);
 	assert_string_equal(err_text(&e), "error starting pty with command 'a b  c' in dir '/usr' "
 	                                  "with '4294967295' cols and '0' rows: why");
+	free(TAKE_PTR(spec->cwd)); /* as before it is resolved */
+	assert_int_equal(spec_refuse(spec, ERR_LIMIT, "why", &e), -1);
+	assert_non_null(strstr(err_text(&e), "' in dir '/usr' with '"));
 	spec_free(spec);
 }
 
