@@ -65,6 +65,16 @@ static inline struct list *list_take_first(struct list *head)
 	return node;
 }
 
+/* Moves all nodes to the empty head to. */
+static inline void list_take_all(struct list *from, struct list *to)
+{
+	list_init(to);
+	if (list_is_empty(from))
+		return;
+	list_insert_before(from, to);
+	list_remove(from);
+}
+
 #define LIST_FIRST(head, type, mem)                                                                \
 	(list_is_empty(head) ? NULL : CONTAINER_OF((head)->next, type, mem))
 

@@ -1,32 +1,65 @@
 /*
- * A blocking function on the thread pool.
+ * A blocking function on a thread of the pool.
  *
  * The job owns all it reads and has no pointer into a loop object; work runs on a pool thread,
  * done on the loop thread, exactly once, also after job_cancel. Embed struct job in what owns the
  * input and the result.
+ *
+ * JOB_THREADS threads do the usual work. A call that hangs in a dead file system keeps its thread, so
+ * when jobs wait and no thread has taken one for JOB_PATIENCE_MS, another thread joins them, up to
+ * JOB_THREADS_MAX; those that found nothing to do for JOB_IDLE_MS leave again. So a stuck file system
+ * delays its own callers, and others by JOB_PATIENCE_MS at most.
  */
 #pragma once
 
 #include <stdbool.h>
-#include <uv.h>
+#include <stddef.h>
+
+#include "base/list.h"
+
+/* What jobs compute is bound by two or four cores; what they wait for is mostly in memory. */
+#define JOB_THREADS 4u
+/* Stuck calls that others survive. Each costs a thread: some 12 KiB of memory. */
+#define JOB_THREADS_MAX 128u
+#define JOB_PATIENCE_MS 20u
+#define JOB_IDLE_MS     10000u
+#define JOB_STACK_SIZE  (1024u * 1024u) /* bytes of address space; only what is touched is memory */
 
 struct loop;
+struct job_pool;
 
 struct job {
-	uv_work_t req;
-	bool canceled; /* set on the loop thread; done may look */
+	struct list link;
+	struct job_pool *pool;
+	bool is_waiting; /* for a thread; under the pool's lock */
+	bool canceled;   /* set on the loop thread; done may look */
 	void (*work)(struct job *job);
 	void (*done)(struct job *job);
 };
 
+/* Loop thread only, like all of these; done never runs inside it. */
 void job_start(struct loop *loop, struct job *job, void (*work)(struct job *job),
                void (*done)(struct job *job));
 
 /*
- * Makes the pool's threads now. libuv would make them for the first job, and aborts when the kernel
- * has none left: then no longer for want of threads that processes of ours have used up.
+ * Makes the usual threads now, and not for the first job: then no longer for want of threads that
+ * processes of ours have used up. A daemon that cannot make a single one ends with a message.
  */
 void job_open_pool(struct loop *loop);
 
 /* A job that still waits for a thread does not run its work; done runs in any case. */
 void job_cancel(struct job *job);
+
+/* For tests: jobs that were started and whose done has not run; threads. */
+size_t job_count(const struct loop *loop);
+unsigned job_count_threads(const struct loop *loop);
+
+/* For tests, instead of JOB_THREADS_MAX and JOB_IDLE_MS. */
+struct job_limits {
+	unsigned threads_max;
+	unsigned idle_ms;
+};
+void job_set_limits(struct loop *loop, struct job_limits limits);
+
+/* For loop_deinit: no job is left; joins the threads. */
+void job_close_pool(struct loop *loop);

@@ -1,6 +1,5 @@
 #include "loop/job.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -12,7 +11,8 @@
 #include "tests/support/test.h"
 
 #define N_MANY    200u
-#define POOL_SIZE 4u /* libuv's default */
+#define N_STUCK   100u
+#define POOL_SIZE JOB_THREADS
 
 struct sum {
 	struct job job;
@@ -88,6 +88,7 @@ static void test_job_canceled_while_waiting_ends_without_work(void **state)
 	sem_t gate;
 
 	sem_init(&gate, 0, 0);
+	job_set_limits(loop, (struct job_limits){ POOL_SIZE, JOB_IDLE_MS });
 	for (unsigned i = 0; i < POOL_SIZE; i++) {
 		busy[i] = (struct sum){ .n_done = &n_done, .gate = &gate };
 		job_start(loop, &busy[i].job, sum_work, sum_done);
@@ -179,21 +180,80 @@ static void test_job_in_flight_holds_the_end_of_the_loop(void **state)
 	assert_int_equal(n_done, 1);
 }
 
-static void test_job_open_pool_makes_the_threads_and_ends(void **state)
+static void done_quick(struct job *job)
+{
+	CONTAINER_OF(job, struct started, job)->done = true;
+}
+
+static void work_quick(struct job *job)
+{
+	CONTAINER_OF(job, struct started, job)->worked = true;
+}
+
+static bool any_in_flight(void *arg)
+{
+	return *(unsigned *)arg < N_STUCK;
+}
+
+static void test_job_runs_beside_many_that_are_stuck(void **state)
 {
 	struct loop *loop = loop_fixture_loop(state);
-	struct dirent *entry;
-	unsigned n_threads = 0;
-	DIR *tasks;
+	struct sum stuck[N_STUCK] = { 0 };
+	struct started quick = { 0 };
+	unsigned n_done = 0;
+	sem_t gate;
+
+	sem_init(&gate, 0, 0);
+	for (unsigned i = 0; i < N_STUCK; i++) {
+		stuck[i] = (struct sum){ .n_done = &n_done, .gate = &gate };
+		job_start(loop, &stuck[i].job, sum_work, sum_done);
+	}
+	job_start(loop, &quick.job, work_quick, done_quick);
+	loop_fixture_run_until(loop, &quick.done);
+	assert_true(quick.worked);
+	assert_int_equal(n_done, 0);
+	for (unsigned i = 0; i < N_STUCK; i++)
+		sem_post(&gate);
+	loop_fixture_run_while(loop, any_in_flight, &n_done);
+	assert_int_equal(n_done, N_STUCK);
+	sem_destroy(&gate);
+}
+
+static bool has_extra_threads(void *arg)
+{
+	return job_count_threads(arg) > POOL_SIZE;
+}
+
+static void test_job_threads_that_are_not_needed_leave(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	struct sum stuck[2 * POOL_SIZE] = { 0 };
+	unsigned n_done = 0;
+	sem_t gate;
+
+	sem_init(&gate, 0, 0);
+	job_set_limits(loop, (struct job_limits){ JOB_THREADS_MAX, 1 });
+	for (unsigned i = 0; i < ARRAY_SIZE(stuck); i++) {
+		stuck[i] = (struct sum){ .n_done = &n_done, .gate = &gate };
+		job_start(loop, &stuck[i].job, sum_work, sum_done);
+	}
+	while (job_count_threads(loop) < ARRAY_SIZE(stuck))
+		loop_fixture_turn(loop, 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(stuck); i++)
+		sem_post(&gate);
+	loop_run(loop);
+	assert_int_equal(n_done, ARRAY_SIZE(stuck));
+	loop_fixture_run_while(loop, has_extra_threads, loop);
+	assert_int_equal(job_count_threads(loop), POOL_SIZE);
+	sem_destroy(&gate);
+}
+
+static void test_job_open_pool_makes_the_threads(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
 
 	job_open_pool(loop);
-	loop_run(loop);
-	tasks = opendir("/proc/self/task");
-	assert_non_null(tasks);
-	while ((entry = readdir(tasks)))
-		n_threads += entry->d_name[0] != '.';
-	closedir(tasks);
-	assert_true(n_threads > POOL_SIZE);
+	assert_int_equal(job_count_threads(loop), POOL_SIZE);
 }
 
 int main(void)
@@ -201,12 +261,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define ON_LOOP(test)                                                                              \
 	cmocka_unit_test_setup_teardown(test, loop_fixture_setup, loop_fixture_teardown)
-		ON_LOOP(test_job_open_pool_makes_the_threads_and_ends),
+		ON_LOOP(test_job_open_pool_makes_the_threads),
 		ON_LOOP(test_job_works_on_another_thread_and_ends_on_the_loop),
 		ON_LOOP(test_job_many_end_once_each_and_may_free_themselves),
 		ON_LOOP(test_job_canceled_while_waiting_ends_without_work),
 		ON_LOOP(test_job_canceled_while_working_is_still_joined),
 		ON_LOOP(test_job_that_is_stuck_does_not_hold_the_end_longer_than_asked),
+		ON_LOOP(test_job_runs_beside_many_that_are_stuck),
+		ON_LOOP(test_job_threads_that_are_not_needed_leave),
 		ON_LOOP(test_job_in_flight_holds_the_end_of_the_loop),
 	};
 

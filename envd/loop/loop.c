@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/macros.h"
+#include "loop/job.h"
 
 /* Longest end of everything that still runs at loop_deinit; a handle nobody closes never ends. */
 #define LOOP_END_MS 10000u
@@ -21,14 +22,10 @@ static void loop_stop_handles_without_tasks(struct loop *loop)
 static void loop_on_prepare(uv_prepare_t *prepare)
 {
 	struct loop *loop = prepare->data;
-	struct list batch = LIST_INIT(batch);
-	struct list *link;
+	struct list batch, *link;
 	struct task *task;
 
-	if (!list_is_empty(&loop->tasks)) {
-		list_insert_before(&loop->tasks, &batch);
-		list_remove(&loop->tasks);
-	}
+	list_take_all(&loop->tasks, &batch);
 	while ((link = list_take_first(&batch))) {
 		task = CONTAINER_OF(link, struct task, link);
 		task->run(task); /* may free task */
@@ -106,6 +103,7 @@ void loop_deinit(struct loop *loop)
 		ASSERT(!"the loop does not end");
 	}
 	ASSERT(list_is_empty(&loop->tasks));
+	job_close_pool(loop);
 	timers_close(&loop->timers);
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
 	uv_close((uv_handle_t *)&loop->spin, NULL);

@@ -28,6 +28,7 @@ struct loop {
 	uv_prepare_t prepare; /* runs deferred tasks before the loop sleeps */
 	uv_idle_t spin;       /* keeps it from sleeping while tasks wait */
 	struct list tasks;
+	struct job_pool *jobs; /* job.c's; NULL before the first job */
 	/*
 	 * Whoever reads a descriptor reads here and takes what it needs before it returns. Shared,
 	 * so an idle connection or process owns no buffer.

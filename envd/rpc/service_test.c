@@ -246,6 +246,7 @@ static void test_service_grpc_web_error_alone_is_trailers_only(void **state)
 	scene_begin(&s, state, HTTP_1_1, "POST",
 	            "content-type: application/grpc-web\ngrpc-timeout: 0m\n");
 	domain_serve(&s.d, s.f, &echo_server);
+	fake_end(s.f, EXCHANGE_BODY_COMPLETE);
 	assert_string_equal(fake_text(&s.f->head), "Content-Type: application/grpc-web\n"
 	                                           "Grpc-Accept-Encoding: gzip\n"
 	                                           "X-Accel-Buffering: no\n"

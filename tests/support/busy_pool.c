@@ -17,6 +17,7 @@ static void on_through(struct job *job)
 void busy_pool_begin(struct busy_pool *p, struct loop *loop)
 {
 	*p = (struct busy_pool){ .loop = loop, .n_running = BUSY_POOL_THREADS };
+	job_set_limits(loop, (struct job_limits){ BUSY_POOL_THREADS, JOB_IDLE_MS });
 	assert_int_equal(sem_init(&p->gate, 0, 0), 0);
 	for (unsigned i = 0; i < BUSY_POOL_THREADS; i++) {
 		p->jobs[i].pool = p;

@@ -8,7 +8,7 @@
 #include "loop/job.h"
 #include "loop/loop.h"
 
-#define BUSY_POOL_THREADS 4u /* libuv's default */
+#define BUSY_POOL_THREADS JOB_THREADS
 
 struct busy_pool {
 	struct busy_job {
