@@ -15,7 +15,7 @@ DEADLINE_S = 20
 
 class Envd:
     """Starts the binary on a port that the kernel chooses; ends it by pid. under: a command that execs it;
-    options are Popen's."""
+    options are Popen's. Without cgroups: what it makes there would stay in the machine's tree."""
 
     def __init__(self, *flags, under=(), **options):
         self.log = []
