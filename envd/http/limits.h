@@ -37,6 +37,14 @@
 /* Output of a connection: some of the largest RPC messages. Beyond, it is cut. */
 #define HTTP_QUEUE_MAX (256u * 1024u * 1024u) /* bytes */
 
+/*
+ * What a socket takes beyond what its peer has room for (TCP_NOTSENT_LOWAT). Without it the kernel
+ * keeps up to 4 MiB for a peer that reads slowly, and says that there is room again when a third
+ * has gone: to whoever feeds it, a reader of 64 KiB/s looks dead for 18 s. Two messages of process
+ * output fit, and half of it, at which we are woken, lasts 0.5 ms at 1 Gbit/s.
+ */
+#define HTTP_UNSENT_MAX (128u * 1024u) /* bytes */
+
 /* RFC 9112 2.2 asks for one empty line before a request line. */
 #define HTTP_BLANK_LINES_MAX 2u
 

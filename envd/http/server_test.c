@@ -151,6 +151,7 @@ static void test_server_sets_the_options_of_accepted_sockets(void **state)
 	fd = server_side_fd(f);
 	assert_true(fd >= 0);
 	assert_true(option(fd, IPPROTO_TCP, TCP_NODELAY));
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), HTTP_UNSENT_MAX);
 	assert_true(option(fd, SOL_SOCKET, SO_KEEPALIVE));
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), HTTP_KEEPALIVE_S);
 	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), HTTP_KEEPALIVE_S);
