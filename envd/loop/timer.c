@@ -10,7 +10,7 @@
 #define TIMERS_FIRST 16u /* slots of the first allocation: the daemon's own and a few requests */
 #define NEVER        UINT64_MAX
 
-static uint64_t timers_now(const struct timers *ts)
+uint64_t timers_now(const struct timers *ts)
 {
 	return ts->has_handle && !ts->advancing ? uv_now(ts->handle.loop) : ts->now_ms;
 }

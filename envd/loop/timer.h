@@ -41,6 +41,8 @@ void timers_deinit(struct timers *ts); /* frees the heap; asserts that nothing i
  */
 void timers_advance(struct timers *ts, uint64_t now_ms);
 
+uint64_t timers_now(const struct timers *ts); /* ms, the clock of all deadlines */
+
 void timer_start(struct timers *ts, struct timer *t, uint64_t after_ms); /* restarts if running */
 void timer_stop(struct timers *ts, struct timer *t);                     /* may repeat */
 bool timer_is_running(const struct timer *t);

@@ -72,13 +72,39 @@ static size_t output_count_ready(const struct output *o)
 	return n;
 }
 
+/* When it counts as stuck, if it takes nothing until then. */
+static uint64_t subscriber_stuck_ms(const struct subscriber *sub)
+{
+	uint64_t since_ms = MAX(sub->taken_ms, sub->output->waiting_ms);
+
+	return MAX(sub->lasts_ms, since_ms + OUTPUT_STALL_MS);
+}
+
+/* Up to the first who may be stuck then. Whoever takes something meanwhile has put his time off,
+ * which is seen when the timer comes up. */
 static void output_watch_stall(struct output *o)
 {
+	uint64_t now = timers_now(o->timers), first = UINT64_MAX;
 	struct subscriber *sub;
 
-	LIST_FOR_EACH(&o->subscribers, sub, struct subscriber, link)
-		sub->has_progressed = false;
-	timer_start(o->timers, &o->stall, OUTPUT_STALL_MS);
+	LIST_FOR_EACH(&o->subscribers, sub, struct subscriber, link) {
+		if (sub->next)
+			first = MIN(first, subscriber_stuck_ms(sub));
+	}
+	timer_start(o->timers, &o->stall, first > now ? first - now : 0);
+}
+
+static void output_update_stall(struct output *o, bool others_wait)
+{
+	if (!others_wait) {
+		o->waiting_ms = 0;
+		timer_stop(o->timers, &o->stall);
+		return;
+	}
+	if (o->waiting_ms == 0)
+		o->waiting_ms = timers_now(o->timers);
+	if (!timer_is_running(&o->stall))
+		output_watch_stall(o);
 }
 
 /* Who decides whether the process is read: the slowest healthy reader. */
@@ -88,10 +114,7 @@ static void output_update(struct output *o)
 	bool is_full = o->window_bytes >= (o->is_paused ? OUTPUT_LOW : OUTPUT_HIGH);
 	bool pause = !o->is_ended && o->n_subscribers > 0 && (n_ready == 0 || is_full);
 
-	if (!pause || n_ready == 0)
-		timer_stop(o->timers, &o->stall);
-	else if (!timer_is_running(&o->stall))
-		output_watch_stall(o);
+	output_update_stall(o, pause && n_ready > 0);
 	if (pause == o->is_paused)
 		return;
 	o->is_paused = pause;
@@ -109,7 +132,7 @@ int output_subscribe(struct output *o, struct subscriber *sub, struct err *e)
 	sub->output = o;
 	sub->next = NULL;
 	sub->is_ready = true;
-	sub->has_progressed = true;
+	sub->taken_ms = sub->lasts_ms = timers_now(o->timers);
 	sub->link = (struct list){ 0 };
 	list_append(&o->subscribers, &sub->link);
 	o->n_subscribers++;
@@ -153,10 +176,20 @@ static void subscriber_end(struct subscriber *sub, struct err *why)
 	sub->ops->on_end(sub, why);
 }
 
+static void subscriber_note_taken(struct subscriber *sub, size_t len)
+{
+	uint64_t now = timers_now(sub->output->timers);
+	uint64_t lasts_ms =
+		MAX(sub->lasts_ms, now) + (len * 1000 + OUTPUT_RATE_MIN - 1) / OUTPUT_RATE_MIN;
+
+	sub->lasts_ms = MIN(lasts_ms, now + OUTPUT_STALL_MAX_MS);
+	sub->taken_ms = now;
+}
+
 static void subscriber_take(struct subscriber *sub, enum output_stream stream, const uint8_t *data,
                             size_t len)
 {
-	sub->has_progressed = true;
+	subscriber_note_taken(sub, len);
 	sub->is_ready = sub->ops->on_chunk(sub, stream, data, len);
 }
 
@@ -252,21 +285,24 @@ void output_abort(struct output *o, const struct err *why)
 	output_settle(o);
 }
 
-/* Others have waited for a whole period: whoever took nothing in it is let go. */
+static void subscriber_end_stuck(struct subscriber *sub, uint64_t now)
+{
+	CLEANUP(err_clear) struct err e = { 0 };
+
+	(void)err_set(&e, ERR_LIMIT, "the stream took no output for %u s while others waited",
+	              (unsigned)((now - sub->taken_ms) / 1000));
+	subscriber_end(sub, &e);
+}
+
 static void output_on_stall(struct timer *timer)
 {
 	struct output *o = CONTAINER_OF(timer, struct output, stall);
+	uint64_t now = timers_now(o->timers);
 	struct subscriber *sub;
 
 	LIST_FOR_EACH(&o->subscribers, sub, struct subscriber, link) {
-		CLEANUP(err_clear) struct err e = { 0 };
-
-		if (!sub->next || sub->has_progressed)
-			continue;
-		(void)err_set(&e, ERR_LIMIT,
-		              "the stream took no output for %u s while others waited",
-		              OUTPUT_STALL_MS / 1000);
-		subscriber_end(sub, &e);
+		if (sub->next && subscriber_stuck_ms(sub) <= now)
+			subscriber_end_stuck(sub, now);
 	}
 	output_settle(o);
 }

@@ -8,8 +8,12 @@
  *   - no subscriber:   bytes are dropped, the process is never blocked
  *   - nobody is ready: reading from the process pauses at once; the pipe is buffer enough
  *   - one is slow:     reading pauses when it is OUTPUT_HIGH behind, until it is below OUTPUT_LOW
- *   - one is stuck and holds up others: it is ended with ERR_LIMIT when it has taken nothing for a
- *     whole OUTPUT_STALL_MS. A lone one is not: nobody else suffers, and the transport has a limit.
+ *   - one is stuck and holds up others: it is ended with ERR_LIMIT. It is stuck when it has a
+ *     backlog and has taken nothing for OUTPUT_STALL_MS; or for longer, up to OUTPUT_STALL_MAX_MS,
+ *     if a reader of OUTPUT_RATE_MIN would still be busy with what it took before. Its time is its
+ *     own: others neither shorten nor renew it, and however slow it was while nobody waited for
+ *     it, it has OUTPUT_STALL_MS from when somebody does. A lone one is never ended: nobody else
+ *     suffers, and the transport has a limit.
  * Every subscriber sees each chunk from its subscription on, once, in order, and then its end.
  * Loop thread only. Source: process.md 4.
  */
@@ -25,8 +29,16 @@
 
 #define OUTPUT_HIGH (256u * 1024u) /* bytes behind, chunk headers included; eight full reads */
 #define OUTPUT_LOW  (128u * 1024u)
-#define OUTPUT_STALL_MS                                                                            \
-	30000u /* ms of pause one subscriber may cause to others; a hiccup of a WAN */
+
+/*
+ * What a live but slow reader needs, because sockets take in steps: a receiver that was full opens
+ * its window when a sixteenth of its buffer is free, at least for a segment (64 KiB on loopback),
+ * and the buffer grows while it is read fast. Longest time between two steps at 64 KiB/s, measured
+ * with HTTP_UNSENT_MAX: 2.3 s on a fresh connection, 5.7 s after 100 MiB at full speed.
+ */
+#define OUTPUT_STALL_MS     2000u         /* ms */
+#define OUTPUT_STALL_MAX_MS 10000u        /* ms */
+#define OUTPUT_RATE_MIN     (48u * 1024u) /* bytes/s of output: 64 KiB/s as JSON */
 
 #define OUTPUT_SUBSCRIBERS_MAX 256u /* of one process: each read costs a turn for every one */
 
@@ -56,7 +68,8 @@ struct subscriber {
 	struct output *output;     /* NULL: not subscribed */
 	struct output_chunk *next; /* first chunk it still needs; NULL: none */
 	bool is_ready;
-	bool has_progressed; /* took something since the stall timer last looked */
+	uint64_t taken_ms; /* when it took the last chunk, or subscribed */
+	uint64_t lasts_ms; /* until when a reader of OUTPUT_RATE_MIN is busy with what it took */
 };
 
 struct output {
@@ -70,6 +83,7 @@ struct output {
 	struct list window; /* struct output_chunk, oldest first */
 	size_t window_bytes;
 	struct timer stall;
+	uint64_t waiting_ms; /* since when somebody is ready and held up by others; 0: nobody is */
 	bool is_paused;
 	bool is_ended;
 };

@@ -1,5 +1,6 @@
 #include "proc/output.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +19,13 @@ struct reader {
 	unsigned takes;
 	bool has_ended;
 	enum err_kind why;
+	char text[128];
 };
 
 struct source {
 	struct output output;
 	struct timers timers;
+	uint64_t now_ms;
 	bool is_reading;
 	unsigned n_idle;
 };
@@ -49,6 +52,7 @@ static void reader_on_end(struct subscriber *sub, struct err *why)
 	assert_false(r->has_ended);
 	r->has_ended = true;
 	r->why = why ? why->kind : ERR_NONE;
+	(void)snprintf(r->text, sizeof r->text, "%s", why ? err_text(why) : "");
 }
 
 static const struct subscriber_ops reader_ops = { reader_on_chunk, reader_on_end };
@@ -67,9 +71,9 @@ static int setup(void **state)
 {
 	static struct source s;
 
-	s = (struct source){ .is_reading = true };
+	s = (struct source){ .is_reading = true, .now_ms = 1000 };
 	timers_init(&s.timers, NULL);
-	timers_advance(&s.timers, 1000);
+	timers_advance(&s.timers, s.now_ms);
 	output_init(&s.output, &s.timers, source_set_reading, source_on_idle);
 	*state = &s;
 	return 0;
@@ -82,6 +86,12 @@ static int teardown(void **state)
 	output_deinit(&s->output);
 	timers_deinit(&s->timers);
 	return 0;
+}
+
+static void advance(struct source *s, uint64_t ms)
+{
+	s->now_ms += ms;
+	timers_advance(&s->timers, s->now_ms);
 }
 
 static void reader_join(struct source *s, struct reader *r, unsigned takes)
@@ -246,12 +256,13 @@ static void test_output_stuck_subscriber_ends_with_limit_after_stall_ms(void **s
 	reader_join(s, &fast, 1000);
 	reader_join(s, &stuck, 1);
 	(void)flood(s, 100);
-	timers_advance(&s->timers, 1000 + OUTPUT_STALL_MS - 1);
+	advance(s, OUTPUT_STALL_MS - 1);
 	assert_false(stuck.has_ended);
 	assert_false(s->is_reading);
-	timers_advance(&s->timers, 1000 + OUTPUT_STALL_MS);
+	advance(s, 1);
 	assert_true(stuck.has_ended);
 	assert_int_equal(stuck.why, ERR_LIMIT);
+	assert_string_equal(stuck.text, "the stream took no output for 2 s while others waited");
 	assert_true(s->is_reading);
 	assert_int_equal(s->output.window_bytes, 0);
 	assert_false(fast.has_ended);
@@ -259,22 +270,116 @@ static void test_output_stuck_subscriber_ends_with_limit_after_stall_ms(void **s
 	reader_leave(&fast);
 }
 
-static void test_output_slow_subscriber_that_takes_something_is_not_stuck(void **state)
+/* What it took may all lie in buffers that it reads from until it can take more. */
+static void test_output_subscriber_that_took_much_has_longer_but_not_for_ever(void **state)
+{
+	struct source *s = *state;
+	struct reader fast, stuck;
+
+	reader_join(s, &fast, 1000);
+	reader_join(s, &stuck, 100);
+	(void)flood(s, 200);
+	advance(s, OUTPUT_STALL_MAX_MS - 1);
+	assert_false(stuck.has_ended);
+	advance(s, 1);
+	assert_true(stuck.has_ended);
+	assert_string_equal(stuck.text, "the stream took no output for 10 s while others waited");
+	reader_leave(&stuck);
+	reader_leave(&fast);
+}
+
+/* Steps of 128 and of 384 KiB, each when the last one has been read. */
+static void test_output_subscriber_of_the_least_rate_is_never_stuck(void **state)
+{
+	struct source *s = *state;
+
+	for (unsigned step = 4; step <= 12; step += 8) {
+		struct reader fast, slow;
+
+		reader_join(s, &fast, 100000);
+		reader_join(s, &slow, step);
+		for (unsigned i = 0; i < 100; i++) {
+			(void)flood(s, 100);
+			advance(s, step * CHUNK * 1000ull / OUTPUT_RATE_MIN);
+			slow.takes = step;
+			subscriber_proceed(&slow.sub);
+		}
+		assert_false(slow.has_ended);
+		assert_true(fast.n_chunks > 100 * step);
+		reader_leave(&slow);
+		reader_leave(&fast);
+	}
+}
+
+static void
+test_output_subscriber_that_was_slow_alone_has_all_the_time_when_others_come(void **state)
 {
 	struct source *s = *state;
 	struct reader fast, slow;
 
+	reader_join(s, &slow, 1);
+	reader_join(s, &fast, 1);
+	(void)flood(s, 100);
+	say(s, "of which one chunk waits");
+	advance(s, 100 * OUTPUT_STALL_MAX_MS);
+	assert_false(slow.has_ended);
+	fast.takes = 1000;
+	subscriber_proceed(&fast.sub);
+	(void)flood(s, 100);
+	assert_false(s->is_reading);
+	advance(s, OUTPUT_STALL_MS - 1);
+	assert_false(slow.has_ended);
+	advance(s, 1);
+	assert_true(slow.has_ended);
+	reader_leave(&slow);
+	reader_leave(&fast);
+}
+
+static void test_output_grace_of_a_stuck_subscriber_is_not_renewed_by_others(void **state)
+{
+	struct source *s = *state;
+	struct reader fast, slow, stuck, guest;
+
 	reader_join(s, &fast, 1000);
+	reader_join(s, &stuck, 1);
 	reader_join(s, &slow, 1);
 	(void)flood(s, 100);
-	for (unsigned i = 1; i <= 3; i++) {
-		timers_advance(&s->timers, 1000 + i * OUTPUT_STALL_MS - 1);
+	for (unsigned i = 0; i < 4; i++) {
 		slow.takes = 1;
 		subscriber_proceed(&slow.sub);
-		timers_advance(&s->timers, 1000 + i * OUTPUT_STALL_MS);
-		assert_false(slow.has_ended);
+		reader_join(s, &guest, 1);
+		advance(s, OUTPUT_STALL_MS / 4);
+		reader_leave(&guest);
 	}
+	assert_true(stuck.has_ended);
+	assert_false(slow.has_ended);
+	assert_false(fast.has_ended);
+	reader_leave(&stuck);
 	reader_leave(&slow);
+	reader_leave(&fast);
+}
+
+static void test_output_every_stuck_subscriber_ends_at_its_own_time(void **state)
+{
+	struct source *s = *state;
+	struct reader fast, early, late;
+
+	reader_join(s, &fast, 1000);
+	reader_join(s, &early, 1);
+	reader_join(s, &late, 6);
+	(void)flood(s, 100);
+	advance(s, OUTPUT_STALL_MS);
+	assert_true(early.has_ended);
+	assert_false(late.has_ended);
+	(void)flood(s, 100);
+	assert_false(s->is_reading);
+	advance(s, 6 * CHUNK * 1000ull / OUTPUT_RATE_MIN - OUTPUT_STALL_MS);
+	assert_false(late.has_ended);
+	advance(s, OUTPUT_STALL_MS);
+	assert_true(late.has_ended);
+	assert_true(s->is_reading);
+	reader_leave(&late);
+	reader_leave(&early);
 	reader_leave(&fast);
 }
 
@@ -285,7 +390,7 @@ static void test_output_lone_stuck_subscriber_is_waited_for(void **state)
 
 	reader_join(s, &stuck, 1);
 	(void)flood(s, 100);
-	timers_advance(&s->timers, 1000 + 100 * OUTPUT_STALL_MS);
+	advance(s, 100 * OUTPUT_STALL_MAX_MS);
 	assert_false(stuck.has_ended);
 	assert_false(s->is_reading);
 	reader_leave(&stuck);
@@ -432,7 +537,11 @@ int main(void)
 		TEST(test_output_readers_of_different_speed_see_the_same_bytes),
 		TEST(test_output_tiny_chunks_are_charged_with_their_header),
 		TEST(test_output_stuck_subscriber_ends_with_limit_after_stall_ms),
-		TEST(test_output_slow_subscriber_that_takes_something_is_not_stuck),
+		TEST(test_output_subscriber_that_took_much_has_longer_but_not_for_ever),
+		TEST(test_output_subscriber_of_the_least_rate_is_never_stuck),
+		TEST(test_output_subscriber_that_was_slow_alone_has_all_the_time_when_others_come),
+		TEST(test_output_grace_of_a_stuck_subscriber_is_not_renewed_by_others),
+		TEST(test_output_every_stuck_subscriber_ends_at_its_own_time),
 		TEST(test_output_lone_stuck_subscriber_is_waited_for),
 		TEST(test_output_subscriber_leaving_with_a_backlog_frees_only_its_own),
 		TEST(test_output_end_comes_after_the_backlog),
