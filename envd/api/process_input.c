@@ -5,9 +5,8 @@
  * ended, the client has left, or the call's deadline has passed, which only SendInput has. Nobody else
  * waits but those behind it, for the same process. The bytes stay where they were decoded, in the call.
  *
- *     StreamInput   asked for a message ◀──── written ───── writing
- *                        ├── select, keepalive ──▶ ask         ▲
- *                        └── data ─────────────────────────────┘
+ *     StreamInput   asked for a message ── start, keepalive ──▶ asked
+ *                        └── data ──▶ writing ── written ──▶ asked
  *
  * A message is not asked for before the one in front of it is written: a full pipe stops the client.
  */
@@ -17,7 +16,6 @@
 
 #include "api/process_api.h"
 #include "api/process_selector.h"
-#include "api/process_watch.h"
 #include "base/mem.h"
 #include "process/process.pb-c.h"
 
@@ -35,29 +33,25 @@ struct input {
 	pid_t pid;       /* for texts */
 };
 
-static void input_free(struct input *in)
-{
-	process_cancel_write(&in->write);
-	free(in);
-}
-
+/* Nothing waits to be written. */
 static void input_fail(struct input *in, struct err *e)
 {
 	call_fail(&in->call, e);
-	input_free(in);
+	free(in);
 }
 
-static void input_give_up(struct input *in, enum err_kind why)
+/* In any state; the bytes of a write go with the call. */
+static void input_give_up(struct input *in)
 {
-	struct err e = { 0 };
-
-	(void)process_watch_refuse_canceled(&e, why);
-	input_fail(in, &e);
+	process_cancel_write(&in->write);
+	call_cancel(&in->call);
+	free(in);
 }
 
 static void input_on_cancel(struct call *call, enum err_kind why)
 {
-	input_give_up(call_data(call), why);
+	UNUSED(why);
+	input_give_up(call_data(call));
 }
 
 static void input_on_hangup(struct call *call)
@@ -66,7 +60,7 @@ static void input_on_hangup(struct call *call)
 
 	in->has_hung_up = true;
 	if (process_write_is_waiting(&in->write))
-		input_give_up(in, ERR_CANCELED);
+		input_give_up(in);
 }
 
 /* As process_write; the data live in the call. */
@@ -90,7 +84,7 @@ static void send_finish(struct input *in)
 	Process__SendInputResponse response = PROCESS__SEND_INPUT_RESPONSE__INIT;
 
 	call_finish(&in->call, &response.base);
-	input_free(in);
+	free(in);
 }
 
 static void send_on_done(struct process_write *w, struct err *e)
@@ -196,7 +190,7 @@ static void stream_on_message(struct call *call, const ProtobufCMessage *message
 	else if (rc > 0)
 		call_receive(call);
 	else if (in->has_hung_up)
-		input_give_up(in, ERR_CANCELED);
+		input_give_up(in);
 }
 
 static void stream_on_done(struct process_write *w, struct err *e)
@@ -216,7 +210,7 @@ static void stream_on_end(struct call *call)
 	struct input *in = call_data(call);
 
 	call_finish(&in->call, &response.base);
-	input_free(in);
+	free(in);
 }
 
 static const struct call_ops stream_ops = {

@@ -72,22 +72,15 @@ static void watch_on_keepalive(struct call *call)
 		w->sub.is_ready = process_events_send_keepalive(call);
 }
 
-int process_watch_refuse_canceled(struct err *e, enum err_kind why)
-{
-	return err_set(e, why,
-	               why == ERR_DEADLINE ? "context deadline exceeded" : "context canceled");
-}
-
 static void watch_on_cancel(struct call *call, enum err_kind why)
 {
 	struct watch *w = call_data(call);
-	struct err e = { 0 };
 
-	(void)process_watch_refuse_canceled(&e, why);
+	UNUSED(why);
 	if (!w->is_started)
 		process_forget_starter(w->process);
 	output_unsubscribe(&w->sub);
-	call_fail(&w->call, &e);
+	call_cancel(&w->call);
 	free(w);
 }
 

@@ -27,6 +27,3 @@ int process_watch_start(struct registry *registry, struct spec **spec, struct ca
  * returns  0, or -1 with e: as output_subscribe
  */
 int process_watch_live(struct process *p, struct call **call, struct err *e) MUST_CHECK;
-
-/* "context canceled" or its deadline's text, for a call that nobody listens to. Returns -1. */
-int process_watch_refuse_canceled(struct err *e, enum err_kind why);

@@ -601,6 +601,14 @@ void call_fail(struct call **call, struct err *e)
 	call_give_back(c, NULL, e);
 }
 
+void call_cancel(struct call **call)
+{
+	struct err e = { 0 };
+
+	(void)!err_set(&e, ERR_CANCELED, "context canceled");
+	call_fail(call, &e);
+}
+
 bool call_is_canceled(const struct call *call)
 {
 	return call->state.now == CALL_LOST;

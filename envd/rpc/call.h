@@ -14,7 +14,7 @@
  *   on_cancel   once, when nobody listens any more: the peer is gone (ERR_CANCELED), the deadline has
  *               passed (ERR_DEADLINE), or the request turned out broken or a message could not be
  *               encoded (the kind of that error). The answer, if any, has been given. Let go of
- *               what the call holds, then call_fail or call_finish, now or later.
+ *               what the call holds, then call_cancel (or fail, or finish), now or later.
  *   on_hangup   once, HTTP/1 only: the client has ended its side before it had an answer. Most likely
  *               it has gone; what is ready may still be answered, what would have to wait should not.
  *
@@ -117,6 +117,8 @@ bool call_send(struct call *call, const ProtobufCMessage *message);
 void call_finish(struct call **call, const ProtobufCMessage *message);
 /* e is cleared. ERR_NONE is a bug. */
 void call_fail(struct call **call, struct err *e);
+/* call_fail for a client that has gone, most likely: "context canceled". */
+void call_cancel(struct call **call);
 
 bool call_is_canceled(const struct call *call);
 
