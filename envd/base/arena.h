@@ -11,8 +11,9 @@
 #include <stddef.h>
 
 #include "base/macros.h"
+#include "base/mem.h"
 
-#define ARENA_BLOCK 4096u /* bytes of a block of our own; larger requests get one of their size */
+#define ARENA_BLOCK MEM_BLOCK /* bytes of a block of our own; larger requests get one of their size */
 
 struct arena_block;
 

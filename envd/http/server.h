@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "http/exchange.h"
 #include "http/limits.h"
 #include "loop/loop.h"
@@ -57,7 +58,7 @@ struct span server_date(struct server *s);
  * given back, so that a busy server allocates none and an idle one holds little: as many as HTTP/2
  * has open at once when a client sends its requests in bursts.
  */
-#define SERVER_BLOCK       4096u
+#define SERVER_BLOCK       MEM_BLOCK
 #define SERVER_BLOCKS_KEPT 32u
 void *server_take_block(struct server *s) MUST_CHECK; /* NULL: no memory */
 void server_give_block(struct server *s, void *block);
