@@ -114,13 +114,15 @@ static void child_set_identity(const struct spec *spec, const struct child_fds *
 
 static void child_set_pwd(const struct spec *spec)
 {
+	static char pwd[sizeof "PWD=" + PATH_MAX]; /* the daemon's own copy is never touched */
 	size_t prefix = sizeof "PWD=" - 1;
 
-	if (!spec->pwd)
+	if (!spec->sets_pwd)
 		return;
-	/* "(unreachable)" and failure: better no PWD than a wrong one. It is the last entry. */
-	if (syscall(SYS_getcwd, spec->pwd + prefix, PATH_MAX) < 0 || spec->pwd[prefix] != '/')
-		spec->envp[spec->n_envp - 1] = NULL;
+	memcpy(pwd, "PWD=", prefix);
+	/* "(unreachable)" and failure: better no PWD than a wrong one. */
+	if (syscall(SYS_getcwd, pwd + prefix, PATH_MAX) >= 0 && pwd[prefix] == '/')
+		spec->envp[spec->n_envp] = pwd;
 }
 
 /* One candidate, as execvp does it; returns only on failure. */

@@ -49,7 +49,7 @@ int spec_new(struct process_config **config, const struct spec_options *options,
 	if (!options->user && name[0] == '\0')
 		return err_set(e, ERR_UNAUTHENTICATED, "no user specified");
 	spec = xcalloc(1, sizeof *spec);
-	arena_init(&spec->memory, SPEC_MEMORY_MAX, NULL, 0);
+	arena_init(&spec->memory, SPEC_MEMORY_MAX, spec->first, sizeof spec->first);
 	spec->stdin_kind = options->stdin_kind;
 	spec->has_terminal = options->terminal != NULL;
 	if (options->terminal)
@@ -162,8 +162,7 @@ static char *spec_env_entry(struct spec *spec, const char *name, const char *val
 
 static int spec_emit_env(struct spec *spec, const struct assignments *a, struct err *e)
 {
-	bool has_pwd = false;
-
+	spec->sets_pwd = true;
 	spec->envp = arena_calloc(&spec->memory, (a->n + 2) * sizeof *spec->envp);
 	if (!spec->envp)
 		return spec_no_memory(e);
@@ -175,17 +174,11 @@ static int spec_emit_env(struct spec *spec, const struct assignments *a, struct 
 		spec->envp[spec->n_envp] = spec_env_entry(spec, it->name, it->value);
 		if (!spec->envp[spec->n_envp++])
 			return spec_no_memory(e);
-		has_pwd = has_pwd || strcmp(it->name, "PWD") == 0;
+		if (strcmp(it->name, "PWD") == 0)
+			spec->sets_pwd = false;
 		if (strcmp(it->name, "PATH") == 0)
 			spec->path = it->value;
 	}
-	if (has_pwd)
-		return 0;
-	spec->pwd = arena_calloc(&spec->memory, sizeof "PWD=" + PATH_MAX);
-	if (!spec->pwd)
-		return spec_no_memory(e);
-	memcpy(spec->pwd, "PWD=", sizeof "PWD=");
-	spec->envp[spec->n_envp++] = spec->pwd;
 	return 0;
 }
 

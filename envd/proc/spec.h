@@ -24,6 +24,8 @@
  * variables and tables. */
 #define SPEC_MEMORY_MAX (24u * 1024u * 1024u)
 
+#define SPEC_FIRST 1024u /* bytes of it within the struct: enough for a usual launch */
+
 enum spec_stdin {
 	SPEC_STDIN_PIPE, /* stays open until it is closed or the process ends */
 	SPEC_STDIN_NULL,
@@ -71,13 +73,13 @@ struct spec {
 	char **argv;    /* argv[0] is cmd as given */
 	char **sh_argv; /* /bin/sh, a free slot, the arguments: for scripts without #! */
 	char **envp;
-	char *pwd; /* last entry of envp: "PWD=" and PATH_MAX bytes that the child fills;
-	                     NULL if the client has set PWD */
 	size_t n_envp;
+	bool sets_pwd; /* the child adds PWD, for which envp has room; else the client has set it */
 	const char *path; /* the child's PATH; NULL when cmd has a slash */
 	char *path_room;  /* room for any directory of path, a slash and cmd */
 
 	struct arena memory;
+	char first[SPEC_FIRST]; /* its first block */
 };
 
 /*
