@@ -1,12 +1,15 @@
 /*
- * Three bytes become two table entries of two characters each; four characters become three bytes
- * through one table of 256. The tables are constants: nothing of them is in memory before first
- * use, and no thread has to be first.
+ * What vector registers do not take goes by table. Three bytes become two table entries of two
+ * characters each; four characters become three bytes through one table of 256. The tables are
+ * constants: nothing of them is in memory before first use, and no thread has to be first.
  */
 #include "base/base64.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
+
+#include "base/base64_simd.h"
 
 /* clang-format off */
 /* 4096 pairs: all second characters for each first one. */
@@ -67,25 +70,27 @@ static const uint32_t values[256] = {
 
 size_t base64_encode_unpadded(char *out, const void *data, size_t len)
 {
+	const struct base64_simd *simd = base64_simd_get(0);
 	const uint8_t *in = data;
-	char *at = out;
+	size_t i = simd ? simd->encode(out, in, len) : 0;
+	char *at = out + i / 3 * 4;
 	uint8_t rest[3] = { 0 };
 	uint32_t bits;
 
-	for (; len >= 3; len -= 3, in += 3, at += 4) {
-		bits = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
+	for (; len - i >= 3; i += 3, at += 4) {
+		bits = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 | in[i + 2];
 		memcpy(at, &pairs[(bits >> 12) * 2], 2);
 		memcpy(at + 2, &pairs[(bits & 0xFFF) * 2], 2);
 	}
-	if (len == 0)
+	if (i == len)
 		return (size_t)(at - out);
 
-	memcpy(rest, in, len);
+	memcpy(rest, in + i, len - i);
 	bits = (uint32_t)rest[0] << 16 | (uint32_t)rest[1] << 8;
 	memcpy(at, &pairs[(bits >> 12) * 2], 2);
-	if (len == 2)
+	if (len - i == 2)
 		at[2] = pairs[(bits & 0xFFF) * 2];
-	return (size_t)(at - out) + len + 1;
+	return (size_t)(at - out) + (len - i) + 1;
 }
 
 void base64_encode(char *out, const void *data, size_t len)
@@ -103,13 +108,17 @@ static uint64_t join(const uint8_t *in)
 }
 
 /* len without padding. Four characters are read before the three bytes are written: out may be in. */
-static ptrdiff_t decode(uint8_t *out, const uint8_t *in, size_t len, uint64_t forbidden)
+static ptrdiff_t decode(uint8_t *out, const uint8_t *in, size_t len, bool url)
 {
+	const struct base64_simd *simd = base64_simd_get(0);
+	const size_t n = simd ? simd->decode(out, in, len, url) : 0;
+	const uint64_t forbidden = url ? 0 : IN_EACH((uint64_t)URL_ONLY);
 	uint8_t last[4] = { 'A', 'A', 'A', 'A' };
-	uint8_t *at = out;
+	uint8_t *at = out + n / 4 * 3;
 	uint64_t all = IN_EACH((uint64_t)VALID), any = 0, x;
 
-	for (; len >= 4; len -= 4, in += 4, at += 3) {
+	in += n;
+	for (len -= n; len >= 4; len -= 4, in += 4, at += 3) {
 		x = join(in);
 		all &= x;
 		any |= x;
@@ -145,13 +154,12 @@ static size_t without_padding(const char *text, size_t len)
 
 ptrdiff_t base64_decode(void *out, const char *text, size_t len)
 {
-	return decode(out, (const uint8_t *)text, without_padding(text, len), 0);
+	return decode(out, (const uint8_t *)text, without_padding(text, len), true);
 }
 
 ptrdiff_t base64_decode_strict(void *out, const char *text, size_t len)
 {
 	if (len % 4 != 0)
 		return -EINVAL;
-	return decode(out, (const uint8_t *)text, without_padding(text, len),
-	              IN_EACH((uint64_t)URL_ONLY));
+	return decode(out, (const uint8_t *)text, without_padding(text, len), false);
 }
