@@ -1,5 +1,6 @@
 """sandbox.commands of PyPI e2b: output, exit codes, environment, users, time-outs, background, connections."""
 import asyncio
+import importlib
 import os
 import re
 import time
@@ -12,9 +13,11 @@ from harness import IS_ASYNC, IS_PREVIOUS, NO_ERROR, Box, at_once, equal, reject
 from packaging.version import Version
 
 NO_SUCH_PID = 999999
-SERVER = """python3 -uc '
+# The one port of a container that can be reached; in a root each can, and the kernel chooses.
+ADDRESS = ("", int(os.environ["PUBLISHED_PORT"])) if "PUBLISHED_PORT" in os.environ else ("127.0.0.1", 0)
+SERVER = f"""exec python3 -uc '
 import http.server
-server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+server = http.server.HTTPServer(("{ADDRESS[0]}", {ADDRESS[1]}), http.server.SimpleHTTPRequestHandler)
 print("port", server.server_port)
 server.serve_forever()'"""
 
@@ -188,6 +191,32 @@ async def run_beyond_its_time_takes_its_children_along(s):
         return await s.count(marker) == 0
 
     await until(is_gone)
+
+
+@test
+async def run_that_is_silent_for_longer_than_the_keepalives_gets_its_result(s):
+    module = importlib.import_module(type(s.commands.plain).__module__)
+    usual = module.KEEPALIVE_PING_INTERVAL_SEC
+    module.KEEPALIVE_PING_INTERVAL_SEC = 1  # no public way to have them more often than each 50 s
+    try:
+        equal(await s.out("echo before; sleep 1.5; echo after"), "before\nafter\n")
+    finally:
+        module.KEEPALIVE_PING_INTERVAL_SEC = usual
+
+
+@test_of(IS_ASYNC)
+async def run_that_is_cancelled_leaves_the_command_running(s):
+    async def started():
+        return await s.commands.list()
+
+    run = asyncio.ensure_future(s.commands.run("exec sleep 1000"))
+    await until(started)
+    run.cancel()
+    await asyncio.wait({run})
+    equal(run.cancelled(), True)
+    [process] = await s.commands.list()
+    equal(await s.commands.kill(process.pid), True)
+    await until(lambda: s.is_gone(process.pid))
 
 
 @test
@@ -423,7 +452,7 @@ async def long_arguments_and_environment_arrive(s):
 
 @test
 async def commands_at_once_each_get_their_own_output(s):
-    numbers = range(100 if IS_ASYNC else 20)
+    numbers = range(100 if IS_ASYNC else 8)
     calls = [lambda n=n: s.commands.plain.run(f"echo {n}; exit $(({n} % 2 * 7))") for n in numbers]
     results = await at_once(calls)
     equal([result.stdout for result in results], [f"{n}\n" for n in numbers])

@@ -58,10 +58,10 @@ async def send_stdin_of_5_mb_arrives_whole(s):
 
 @test
 async def send_stdin_from_several_at_once_mixes_whole_messages(s):
-    lines = [f"{n:05}" * 2000 + "\n" for n in range(20)]
+    lines = [f"{n:05}" * 2000 + "\n" for n in range(8)]
     async with s.running("cat", stdin=True) as cat:
         calls = [lambda line=line: s.commands.plain.send_stdin(cat.pid, line) for line in lines]
-        equal(await at_once(calls), [None] * 20)
+        equal(await at_once(calls), [None] * 8)
         await cat.close_stdin()
         equal(sorted((await cat.end()).stdout.splitlines(True)), lines)
 
