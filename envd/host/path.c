@@ -32,8 +32,7 @@ static size_t path_append(char *out, size_t len, const char *s)
 	return len;
 }
 
-/* base and s joined and cleaned; absolute, whatever base is. */
-static char *path_join(const char *base, const char *s)
+char *path_join(const char *base, const char *s)
 {
 	char *out = xmalloc(strlen(base) + strlen(s) + 3);
 	size_t len = path_append(out, 0, base);
@@ -43,6 +42,27 @@ static char *path_join(const char *base, const char *s)
 		out[len++] = '/';
 	out[len] = '\0';
 	return out;
+}
+
+char *path_clean(const char *absolute)
+{
+	return path_join(absolute, "");
+}
+
+/* ".." at the end names what it leads to, as Go's filepath.Dir has it: the text before it is cut. */
+char *path_parent(const char *absolute)
+{
+	size_t end = strlen(absolute);
+	char *before, *clean;
+
+	while (end > 0 && absolute[end - 1] == '/')
+		end--;
+	while (end > 0 && absolute[end - 1] != '/')
+		end--;
+	before = xstrndup(absolute, end);
+	clean = path_clean(before);
+	free(before);
+	return clean;
 }
 
 int path_resolve(const struct user *user, const char *workdir, const char *path, char **out_path,

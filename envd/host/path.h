@@ -17,3 +17,12 @@ struct user;
  */
 int path_resolve(const struct user *user, const char *workdir, const char *path, char **out_path,
                  struct err *e) MUST_CHECK;
+
+/* "." and empty parts are gone, ".." has taken a part away, no slash at the end; allocated. */
+char *path_clean(const char *absolute);
+
+/* The clean directory that it is in, slashes at the end ignored; allocated. "/" is in itself. */
+char *path_parent(const char *absolute);
+
+/* base and s joined and cleaned; absolute, whatever base is; allocated. */
+char *path_join(const char *base, const char *s);

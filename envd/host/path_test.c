@@ -64,9 +64,39 @@ static void test_path_of_another_users_home_is_refused(void **state)
 	assert_int_equal(path_resolve(&user, "~x", "", &path, &e), -1);
 }
 
+static void check_parent(const char *path, const char *parent)
+{
+	CLEANUP(freep) char *found = path_parent(path);
+
+	assert_string_equal(found, parent);
+}
+
+static void test_path_parent_is_clean_and_ignores_slashes_at_the_end(void **state)
+{
+	UNUSED(state);
+	check_parent("/a/b", "/a");
+	check_parent("/a/b//", "/a");
+	check_parent("/a//./b/../c", "/a");
+	check_parent("/a", "/");
+	check_parent("/", "/");
+	check_parent("/a/..", "/a");
+}
+
+static void test_path_clean_takes_dots_and_slashes_away(void **state)
+{
+	CLEANUP(freep) char *clean = path_clean("//a/./b/..//c/");
+	CLEANUP(freep) char *root = path_clean("/..");
+
+	UNUSED(state);
+	assert_string_equal(clean, "/a/c");
+	assert_string_equal(root, "/");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_path_parent_is_clean_and_ignores_slashes_at_the_end),
+		cmocka_unit_test(test_path_clean_takes_dots_and_slashes_away),
 		cmocka_unit_test(test_path_follows_the_common_rules),
 		cmocka_unit_test(test_path_of_another_users_home_is_refused),
 	};

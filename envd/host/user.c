@@ -230,6 +230,34 @@ int user_find(const struct user_db *db, const char *name, struct user *out_user,
 	return 0;
 }
 
+/* Both files have the name first and the id third. */
+static char *name_of(const char *path, size_t n_fields, uint32_t id)
+{
+	CLEANUP(line_deinit) struct line line = { 0 };
+	CLEANUP(fclosep) FILE *f = db_open(path);
+	struct span s, fields[PASSWD_FIELDS];
+	char decimal[sizeof "4294967295"];
+	uint32_t found;
+
+	while (f && db_next(f, &line, &s)) {
+		if (db_split(s, fields, n_fields) == n_fields && db_parse_id(fields[2], &found) &&
+		    found == id)
+			return xstrndup(fields[0].at, fields[0].len);
+	}
+	(void)snprintf(decimal, sizeof decimal, "%u", id);
+	return xstrdup(decimal);
+}
+
+char *user_name_of(const struct user_db *db, uint32_t uid)
+{
+	return name_of(db->passwd, PASSWD_FIELDS, uid);
+}
+
+char *user_group_name_of(const struct user_db *db, uint32_t gid)
+{
+	return name_of(db->group, GROUP_FIELDS, gid);
+}
+
 int user_find_group(const struct user_db *db, const char *name, gid_t *out_gid)
 {
 	CLEANUP(line_deinit) struct line line = { 0 };

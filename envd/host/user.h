@@ -10,6 +10,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -49,6 +50,10 @@ extern const struct user_db user_db_system;
 int user_find(const struct user_db *db, const char *name, struct user *out_user,
               struct err *e) MUST_CHECK;
 void user_deinit(struct user *user);
+
+/* The name of an id, allocated; the id in decimal where the file has none, or cannot be read. */
+char *user_name_of(const struct user_db *db, uint32_t uid);
+char *user_group_name_of(const struct user_db *db, uint32_t gid);
 
 /* The id of a group; -ENOENT if there is none of that name, or why the file cannot be read. */
 int user_find_group(const struct user_db *db, const char *name, gid_t *out_gid) MUST_CHECK;
