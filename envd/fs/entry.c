@@ -1,0 +1,148 @@
+#include "fs/entry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MODE_BITS 0777u
+
+/* "/proc/self/fd/", a number and a slash. */
+#define FD_PATH_MAX 32u
+
+/* In Go's order; each is there or not. */
+void entry_format_mode(mode_t mode, char out[ENTRY_PERMISSIONS_MAX])
+{
+	static const char rwx[] = "rwxrwxrwx";
+	char *at = out;
+
+	if (S_ISDIR(mode))
+		*at++ = 'd';
+	if (S_ISLNK(mode))
+		*at++ = 'L';
+	if (S_ISBLK(mode) || S_ISCHR(mode))
+		*at++ = 'D';
+	if (S_ISFIFO(mode))
+		*at++ = 'p';
+	if (S_ISSOCK(mode))
+		*at++ = 'S';
+	if (mode & S_ISUID)
+		*at++ = 'u';
+	if (mode & S_ISGID)
+		*at++ = 'g';
+	if (S_ISCHR(mode))
+		*at++ = 'c';
+	if (mode & S_ISVTX)
+		*at++ = 't';
+	if (at == out)
+		*at++ = '-';
+	for (unsigned i = 0; i < 9; i++)
+		*at++ = mode & (1u << (8 - i)) ? rwx[i] : '-';
+	*at = '\0';
+}
+
+static enum entry_type type_of(mode_t mode)
+{
+	if (S_ISREG(mode))
+		return ENTRY_FILE;
+	return S_ISDIR(mode) ? ENTRY_DIRECTORY : ENTRY_OTHER;
+}
+
+/* Where a link leads in the end; its own path when it leads nowhere. */
+static const char *link_target(const char *reachable, const char *path, struct arena *memory)
+{
+	char resolved[PATH_MAX];
+
+	if (!realpath(reachable, resolved))
+		return path;
+	return arena_strndup(memory, resolved, strlen(resolved));
+}
+
+static int entry_fill_link(struct entry *entry, const char *reachable, struct arena *memory)
+{
+	struct stat st;
+
+	entry->is_symlink = true;
+	entry->symlink_target = link_target(reachable, entry->path, memory);
+	if (!entry->symlink_target)
+		return -ENOMEM;
+	if (stat(reachable, &st) == 0) {
+		entry->type = type_of(st.st_mode);
+		entry->mode = st.st_mode & MODE_BITS;
+	}
+	return 0;
+}
+
+/* reachable is a path that the kernel takes, whatever the entry is called. */
+static int entry_fill(struct entry *entry, const struct stat *st, const char *reachable,
+                      struct owners *owners, struct arena *memory)
+{
+	const char *owner = owners_user(owners, st->st_uid);
+	int rc = 0;
+
+	entry->owner = arena_strndup(memory, owner, strlen(owner));
+	owner = owners_group(owners, st->st_gid);
+	entry->group = arena_strndup(memory, owner, strlen(owner));
+	if (!entry->owner || !entry->group)
+		return -ENOMEM;
+	entry->size = st->st_size;
+	entry->modified = st->st_mtim;
+	entry_format_mode(st->st_mode, entry->permissions);
+	if (S_ISLNK(st->st_mode)) {
+		rc = entry_fill_link(entry, reachable, memory);
+	} else {
+		entry->type = type_of(st->st_mode);
+		entry->mode = st->st_mode & MODE_BITS;
+	}
+	entry->metadata = metadata_read(reachable, memory);
+	return rc;
+}
+
+/* The last component, slashes behind it ignored. */
+static const char *base_name(const char *path, struct arena *memory)
+{
+	size_t end = strlen(path), start;
+
+	while (end > 1 && path[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && path[start - 1] != '/'; start--)
+		;
+	if (start == end)
+		return "/";
+	return arena_strndup(memory, path + start, end - start);
+}
+
+int entry_read(const char *path, struct owners *owners, struct arena *memory,
+               struct entry *out_entry)
+{
+	struct entry entry = { 0 };
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return -errno;
+	entry.path = arena_strndup(memory, path, strlen(path));
+	entry.name = base_name(path, memory);
+	if (!entry.path || !entry.name)
+		return -ENOMEM;
+	*out_entry = entry;
+	return entry_fill(out_entry, &st, path, owners, memory);
+}
+
+int entry_read_at(int dir_fd, const char *name, const char *path, struct owners *owners,
+                  struct arena *memory, struct entry *out_entry)
+{
+	char reachable[FD_PATH_MAX + NAME_MAX + 1];
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	(void)snprintf(reachable, sizeof reachable, "/proc/self/fd/%d/%s", dir_fd, name);
+	*out_entry =
+		(struct entry){ .path = path, .name = arena_strndup(memory, name, strlen(name)) };
+	if (!out_entry->name)
+		return -ENOMEM;
+	return entry_fill(out_entry, &st, reachable, owners, memory);
+}
