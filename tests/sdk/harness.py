@@ -124,12 +124,12 @@ class Running:
     def __init__(self):
         self.stdout, self.stderr, self.pty = "", "", b""
         self.handle = None
-        self.news = asyncio.Event()
+        self.told = asyncio.Queue()  # by the asynchronous interface: (stream, piece), None at the end
 
     def callbacks(self, *streams):
         """The arguments that make the asynchronous interface tell us."""
         names = {"stdout": "on_stdout", "stderr": "on_stderr", "pty": "on_data"}
-        return {names[stream]: lambda piece, stream=stream: self.add(stream, piece)
+        return {names[stream]: lambda piece, stream=stream: self.told.put_nowait((stream, piece))
                 for stream in streams if IS_ASYNC}
 
     def open(self, handle):
@@ -137,30 +137,26 @@ class Running:
         self.pid = handle.pid
         if IS_ASYNC:
             self.ended = asyncio.ensure_future(handle.wait())
-            self.ended.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            self.ended.add_done_callback(self.on_ended)
         else:
-            self.pieces = iter(handle)
+            self.pieces = (next((stream, piece) for stream, piece in zip(STREAMS, pieces) if piece is not None)
+                           for pieces in handle)
         return self
 
-    def add(self, stream, piece):
-        setattr(self, stream, getattr(self, stream) + piece)
-        self.news.set()
+    def on_ended(self, ended):
+        if not ended.cancelled():
+            ended.exception()  # asyncio would complain about one that nobody asks for
+        self.told.put_nowait(None)
 
     async def more(self):
         """Waits for the next piece; False at the end."""
-        if not IS_ASYNC:
-            for pieces in self.pieces:
-                for stream, piece in zip(STREAMS, pieces):
-                    if piece is not None:
-                        self.add(stream, piece)
-                return True
+        told = await self.told.get() if IS_ASYNC else next(self.pieces, None)
+        if told is None:
+            self.told.put_nowait(None)
             return False
-        news = asyncio.ensure_future(self.news.wait())
-        await asyncio.wait({news, self.ended}, return_when=asyncio.FIRST_COMPLETED)
-        news.cancel()
-        has_more = self.news.is_set()
-        self.news.clear()
-        return has_more
+        stream, piece = told
+        setattr(self, stream, getattr(self, stream) + piece)
+        return True
 
     async def shows(self, text):
         """Waits until it has written that: bytes in a terminal, else to stdout."""
@@ -170,11 +166,9 @@ class Running:
 
     async def end(self):
         """Its result; the exception that the SDK raises for it otherwise."""
-        if IS_ASYNC:
-            return await self.ended
         while await self.more():
             pass
-        return self.handle.wait()
+        return await value(self.handle.wait())
 
     def __getattr__(self, name):
         return getattr(Awaited(self.handle), name)

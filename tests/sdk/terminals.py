@@ -15,9 +15,9 @@ ON_DATA = {"on_data": print} if IS_ASYNC else {}  # required by the asynchronous
 # Says when it is ready and then, each time, which size the terminal has got.
 SIZE_WATCHER = """exec python3 -uc '
 import os, signal
-signal.signal(signal.SIGWINCH, lambda *_: print("now", *os.get_terminal_size()))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])
 print("rea" + "dy")
-while True: signal.pause()'
+while signal.sigwait([signal.SIGWINCH]): print("now", *os.get_terminal_size())'
 """
 
 # Reads a megabyte as it comes, without echo.
