@@ -142,6 +142,28 @@ static bool is_absent(int error)
 	       error == ENODEV || error == ETIMEDOUT || error == ENAMETOOLONG;
 }
 
+/* The command in the directory that is the first len bytes of dir; none is the working directory.
+ * Returns the errno of exec. */
+static int child_exec_in(const struct spec *spec, const char *dir, size_t len, bool *is_denied)
+{
+	static char file[PATH_MAX]; /* the daemon's own copy is never touched */
+	size_t size = strlen(spec->argv[0]) + 1, at = len;
+	int error;
+
+	if (len + 1 + size > sizeof file)
+		return ENAMETOOLONG; /* what the kernel would say */
+	memcpy(file, dir, len);
+	if (len > 0)
+		file[at++] = '/';
+	memcpy(file + at, spec->argv[0], size);
+	child_exec(spec, file);
+	error = errno;
+	/* A directory that may not be searched does not make a missing command exist. */
+	if (error == EACCES && access(file, F_OK) == 0)
+		*is_denied = true;
+	return error;
+}
+
 /* Returns the errno that stands for the whole search. */
 static int child_search(const struct spec *spec)
 {
@@ -149,17 +171,11 @@ static int child_search(const struct spec *spec)
 	bool is_denied = false;
 
 	for (;;) {
-		size_t len = strcspn(dir, ":"), at = len;
+		size_t len = strcspn(dir, ":");
+		int error = child_exec_in(spec, dir, len, &is_denied);
 
-		memcpy(spec->path_room, dir, len);
-		if (len > 0)
-			spec->path_room[at++] = '/'; /* an empty entry is the working directory */
-		memcpy(spec->path_room + at, spec->argv[0], strlen(spec->argv[0]) + 1);
-		child_exec(spec, spec->path_room);
-		if (!is_absent(errno))
-			return errno;
-		/* A directory that may not be searched does not make a missing command exist. */
-		is_denied = is_denied || (errno == EACCES && access(spec->path_room, F_OK) == 0);
+		if (!is_absent(error))
+			return error;
 		if (dir[len] == '\0')
 			return is_denied ? EACCES : ENOENT;
 		dir += len + 1;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -374,6 +375,24 @@ static void test_spawn_searches_the_childs_path(void **state)
 	free(file);
 }
 
+/* Around the length that no path may have: the kernel refuses the shorter ones, we the longer ones. */
+static void test_spawn_directory_of_path_that_is_too_long_is_passed_over(void **state)
+{
+	char path[2 * PATH_MAX];
+	struct environ_pair env = { "PATH", path };
+	const char *const args[] = { "x" };
+	struct client_options options = {
+		.cmd = "echo", .args = args, .n_args = 1, .envs = &env, .n_envs = 1
+	};
+
+	for (size_t len = PATH_MAX - 8; len < PATH_MAX + 4; len++) {
+		memset(path, '/', len);
+		(void)snprintf(path + len, sizeof path - len, ":/bin");
+		path[len - 1] = 'x';
+		expect_stdout(*state, &options, "x\n");
+	}
+}
+
 static void test_spawn_argv0_is_the_command_as_given(void **state)
 {
 	const char *const args[] = { "-c", "cat /proc/$$/cmdline | tr '\\0' '|'" };
@@ -701,6 +720,7 @@ int main(void)
 		TEST(test_spawn_name_too_long_for_any_directory_is_status_126),
 		TEST(test_spawn_script_without_interpreter_runs_in_the_shell),
 		TEST(test_spawn_searches_the_childs_path),
+		TEST(test_spawn_directory_of_path_that_is_too_long_is_passed_over),
 		TEST(test_spawn_argv0_is_the_command_as_given),
 		TEST(test_spawn_working_directory_problems_refuse_the_start),
 		TEST(test_spawn_directory_that_vanishes_before_the_fork_refuses_the_start),

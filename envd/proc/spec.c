@@ -224,12 +224,6 @@ static int spec_resolve_argv(struct spec *spec, struct err *e)
 	/* A name that no directory can hold fails as it is, without a search. */
 	if (strchr(config->cmd, '/') || config->cmd[0] == '\0' || strlen(config->cmd) > NAME_MAX)
 		spec->path = NULL;
-	if (spec->path) {
-		spec->path_room =
-			arena_alloc(&spec->memory, strlen(spec->path) + strlen(config->cmd) + 2);
-		if (!spec->path_room)
-			return spec_no_memory(e);
-	}
 	return spec->sh_argv[0] ? 0 : spec_no_memory(e);
 }
 

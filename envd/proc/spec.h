@@ -76,7 +76,6 @@ struct spec {
 	size_t n_envp;
 	bool sets_pwd; /* the child adds PWD, for which envp has room; else the client has set it */
 	const char *path; /* the child's PATH; NULL when cmd has a slash */
-	char *path_room;  /* room for any directory of path, a slash and cmd */
 
 	struct arena memory;
 	char first[SPEC_FIRST]; /* its first block */
