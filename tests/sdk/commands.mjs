@@ -226,6 +226,10 @@ test('js_run_shows_bytes_that_are_no_utf8_as_replacement_characters', async () =
 	assert.equal((await commands.run(`printf 'a\\000b\\377c\\342\\202'`)).stdout, 'a\0b\ufffdc\ufffd')
 })
 
+// Where a server in the sandbox listens: a container has one port of its own that is reachable from outside.
+const { PUBLISHED_PORT } = process.env
+const ADDRESS = PUBLISHED_PORT ? `'', ${PUBLISHED_PORT}` : `'localhost', 0`
+
 test('js_server_in_the_sandbox_is_reached_through_its_host', async () => {
 	const printed = new Printed()
 	const script = `exec python3 -c "
@@ -235,7 +239,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b'hello from ' + self.path.encode())
-server = http.server.HTTPServer(('localhost', 0), Handler)
+server = http.server.HTTPServer((${ADDRESS}), Handler)
 print('port', server.server_port, flush=True)
 server.serve_forever()"`
 	const server = await commands.run(script, { background: true, onStdout: printed.take })

@@ -83,12 +83,14 @@ async function withServer(folder, body) {
 	})
 	try {
 		const port = (await printed.until(/port (\d+)\n/))[1]
-		await body(`http://127.0.0.1:${port}/served.git`)
+		await body(`http://127.0.0.1:${port}/served.git`, folder)
 	} finally {
 		await server.kill()
 		await rejection(server.wait(), CommandExitError)
 	}
 }
+
+const onServer = (body) => inFolder((folder) => withServer(folder, body))
 
 test('js_git_init_makes_a_repository_with_its_branch', inFolder(async (folder) => {
 	const result = await git.init(`${folder}/r`, { initialBranch: 'trunk' })
@@ -198,7 +200,7 @@ test('js_git_without_upstream_is_told_so', inFolder(async (folder) => {
 	assert.equal((await git.status(folder)).upstream, 'origin/main')
 }))
 
-test('js_git_over_http_uses_credentials_and_does_not_keep_them', inFolder((folder) => withServer(folder, async (url) => {
+test('js_git_over_http_uses_credentials_and_does_not_keep_them', onServer(async (url, folder) => {
 	const path = `${folder}/clone`
 	await git.clone(url, { path, ...CREDENTIALS })
 	assert.equal(await git.remoteGet(path, 'origin'), url)
@@ -209,22 +211,22 @@ test('js_git_over_http_uses_credentials_and_does_not_keep_them', inFolder((folde
 	await git.pull(path, { ...CREDENTIALS, branch: 'main' })
 	assert.equal(await git.remoteGet(path, 'origin'), url)
 	assert.equal((await commands.run(`grep -rc somebody ${path}/.git/config || true`)).stdout, '0\n')
-})))
+}))
 
-test('js_git_over_http_without_credentials_is_an_authentication_error', inFolder((folder) => withServer(folder, async (url) => {
+test('js_git_over_http_without_credentials_is_an_authentication_error', onServer(async (url, folder) => {
 	await rejection(git.clone(url, { path: `${folder}/none` }), GitAuthError)
 	await rejection(git.clone(url, { path: `${folder}/none`, username: 'somebody', password: 'wrong' }), GitAuthError)
 	await git.remoteAdd(`${folder}/seed`, 'origin', url)
 	await rejection(git.push(`${folder}/seed`, { remote: 'origin', branch: 'main' }), GitAuthError)
 	await rejection(git.pull(`${folder}/seed`, { remote: 'origin', branch: 'main' }), GitAuthError)
 	await rejection(git.clone(url, { password: 'without a name' }), InvalidArgumentError)
-})))
+}))
 
-test('js_git_credential_store_serves_later_calls', inFolder((folder) => withServer(folder, async (url) => {
+test('js_git_credential_store_serves_later_calls', onServer(async (url, folder) => {
 	await git.dangerouslyAuthenticate({ ...CREDENTIALS, host: new URL(url).host, protocol: 'http' })
 	await git.clone(url, { path: `${folder}/clone` })
 	assert.equal(await log(`${folder}/clone`), 'first\n')
-})))
+}))
 
 test('js_git_config_is_set_and_told_in_each_scope', inFolder(async (folder) => {
 	await git.init(folder)
