@@ -224,7 +224,7 @@ async def run_with_timeout_0_is_not_limited(s):
     equal(await s.out("echo done", timeout=0), "done\n")
 
 
-@test
+@test_of(IS_ASYNC)
 async def run_may_take_longer_than_its_request_timeout(s):
     equal(await s.out("sleep 1.1; echo done", request_timeout=1), "done\n")
 

@@ -71,7 +71,7 @@ async def send_stdin_that_nobody_reads_ends_at_its_request_timeout_and_harms_no_
     async with s.running(LATE_READER, stdin=True) as late:
         await late.shows("waits\n")
         sent, other = await at_once([
-            lambda: s.commands.plain.send_stdin(late.pid, TOO_MUCH, request_timeout=1),
+            lambda: s.commands.plain.send_stdin(late.pid, TOO_MUCH, request_timeout=0.5),
             lambda: s.commands.plain.run("echo other")])
         equal((type(sent), other.stdout), (TimeoutException, "other\n"))
         await s.commands.run(f"kill -USR1 {late.pid}")
@@ -84,7 +84,7 @@ async def send_stdin_that_nobody_reads_ends_at_its_request_timeout_and_harms_no_
 @test
 async def send_stdin_that_nobody_reads_does_not_hold_up_kill(s):
     async with s.running("exec sleep 1000", stdin=True) as it:
-        await rejection(lambda: it.send_stdin(TOO_MUCH, request_timeout=0.5), TimeoutException)
+        await rejection(lambda: it.send_stdin(TOO_MUCH, request_timeout=0.3), TimeoutException)
         equal(await it.kill(), True)
         await until(lambda: s.is_gone(it.pid))
 
