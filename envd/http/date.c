@@ -1,5 +1,7 @@
 #include "http/date.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,4 +35,61 @@ struct span date_at(struct date *d, time_t now)
 		d->second = now;
 	}
 	return (struct span){ d->text, DATE_LEN };
+}
+
+/* A two-digit year is of the century that puts it into the 69 years before or after 2000. */
+#define DATE_CENTURY_AT 69
+
+static int date_month(const char *name)
+{
+	for (int i = 0; i < 12; i++) {
+		if (strcmp(name, date_months[i]) == 0)
+			return i;
+	}
+	return -1;
+}
+
+static bool date_is_valid(const struct tm *tm)
+{
+	static const int days[12] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	int year = tm->tm_year + 1900;
+	bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	return tm->tm_mon >= 0 && year >= 1970 && tm->tm_mday >= 1 &&
+	       tm->tm_mday <= days[tm->tm_mon] - (tm->tm_mon == 1 && !is_leap) &&
+	       tm->tm_hour >= 0 && tm->tm_hour < 24 && tm->tm_min >= 0 && tm->tm_min < 60 &&
+	       tm->tm_sec >= 0 && tm->tm_sec < 60;
+}
+
+int date_parse(struct span text, time_t *out_time)
+{
+	char copy[64], day[16] = "", month[4] = "";
+	struct tm tm = { 0 };
+	int year = 0, end = 0;
+
+	if (text.len >= sizeof copy)
+		return -EINVAL;
+	memcpy(copy, text.at, text.len);
+	copy[text.len] = '\0';
+	if (sscanf(copy, "%3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", day, &tm.tm_mday,
+	           month, &year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) == 7 &&
+	    (size_t)end == text.len) {
+		tm.tm_year = year - 1900;
+	} else if (sscanf(copy, "%9[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", day,
+	                  &tm.tm_mday, month, &year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
+	                  &end) == 7 &&
+	           (size_t)end == text.len) {
+		tm.tm_year = year < DATE_CENTURY_AT ? year + 100 : year;
+	} else if (sscanf(copy, "%3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", day, month,
+	                  &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &year, &end) == 7 &&
+	           (size_t)end == text.len) {
+		tm.tm_year = year - 1900;
+	} else {
+		return -EINVAL;
+	}
+	tm.tm_mon = date_month(month);
+	if (!date_is_valid(&tm))
+		return -EINVAL;
+	*out_time = timegm(&tm);
+	return 0;
 }
