@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "host/path.h"
+#include "host/requester.h"
 
 static int spec_no_memory(struct err *e)
 {
@@ -69,22 +70,6 @@ int spec_new(struct process_config **config, const struct spec_options *options,
 	spec->config = TAKE_PTR(*config);
 	*out_spec = TAKE_PTR(spec);
 	return 0;
-}
-
-static int spec_resolve_user(struct spec *spec, struct err *e)
-{
-	CLEANUP(err_clear) struct err why = { 0 };
-
-	if (user_find(spec->users, spec->user_name, &spec->user, &why) == 0)
-		return 0;
-	if (why.kind != ERR_NOT_FOUND) {
-		err_move(e, &why);
-		return err_wrap(e, "error looking up user '%s'", spec->user_name);
-	}
-	return err_set(e, ERR_UNAUTHENTICATED,
-	               spec->user_is_default ? "invalid default user: '%s'"
-	                                     : "invalid username: '%s'",
-	               spec->user_name);
 }
 
 /* Who may write to the user's terminal beside the user: programs of group tty, such as write(1). */
@@ -231,7 +216,9 @@ int spec_resolve(struct spec *spec, struct err *e)
 {
 	const char *path = getenv("PATH"); /* nobody changes our own environment */
 
-	if (spec_resolve_user(spec, e) < 0 || spec_resolve_cwd(spec, e) < 0)
+	if (requester_find_user(spec->users, spec->user_name, spec->user_is_default, &spec->user,
+	                        e) < 0 ||
+	    spec_resolve_cwd(spec, e) < 0)
 		return -1;
 	spec_resolve_tty_group(spec);
 	if (spec_resolve_env(spec, path ? path : "", e) < 0)
