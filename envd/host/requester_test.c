@@ -17,7 +17,7 @@ static int setup(void **state)
 	static struct fixture f;
 
 	f.dir = temp_dir_new();
-	f.passwd = temp_dir_file(f.dir, "passwd", "ann:x:7:8::/home/ann:/bin/sh\n", 0644);
+	f.passwd = temp_dir_file(f.dir, "passwd", "ann:x:7:8::/home/user:/bin/sh\n", 0644);
 	f.group = temp_dir_file(f.dir, "group", "", 0644);
 	f.db = (struct user_db){ f.passwd, f.group };
 	*state = &f;
@@ -110,8 +110,8 @@ static void test_requester_paths_begin_at_its_home_or_the_default_directory(void
 	assert_int_equal(requester_init(&r, &f->db, "ann", "", "/work", &e), 0);
 	assert_int_equal(requester_find(&r, &e), 0);
 	check_path(&r, "", "/work");
-	check_path(&r, "a/../b", "/home/ann/b");
-	check_path(&r, "~/c", "/home/ann/c");
+	check_path(&r, "a/../b", "/home/user/b");
+	check_path(&r, "~/c", "/home/user/c");
 	check_path(&r, "/d//e/", "/d//e/");
 	requester_deinit(&r);
 }

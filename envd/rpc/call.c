@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/state.h"
 #include "loop/timer.h"
+#include "rpc/answer.h"
 #include "rpc/call_log.h"
 #include "rpc/input.h"
 #include "rpc/negotiate.h"
@@ -18,25 +19,28 @@
  * The conversation. The input half (input.h) and the output half (protocol.h) have states of their
  * own, the transport is the exchange's.
  *
- *     ARRIVING ──handle──▶ HELD ──finish, fail──▶ DONE
- *        │                  │                     ▲ ▲ ▲
- *        │                  └──▶ LOST ──finish,───┘ │ │
- *        ├── refused, gone          fail ───────────┘ │
- *        └── refused ──▶ REFUSING ──heard out, gone───┘
+ *     ARRIVING ──handle──▶ HELD ──finish, fail────▶ DONE
+ *        │                  │ │                     ▲ ▲ ▲ ▲
+ *        │                  │ └▶ SENDING ──all, gone┘ │ │ │
+ *        │                  └──▶ LOST ──finish, fail──┘ │ │
+ *        ├── refused, gone ─────────────────────────────┘ │
+ *        └── refused ──▶ REFUSING ──heard out, gone───────┘
  *
  *     ARRIVING  the one request message is not complete; nobody but us knows the call
  *     REFUSING  it is refused, but the client is still sending (CALL_HEAR_OUT_MAX)
  *     HELD      the handler has the right to answer
+ *     SENDING   the answer is encoded, and the peer has not taken all of it
  *     LOST      nobody listens any more (on_stop), or the answer is given (deadline, broken
  *               request); the handler is told, and lets go when it can
  *     DONE      freed when nothing of ours is on the stack
  */
-enum call_state { CALL_ARRIVING, CALL_REFUSING, CALL_HELD, CALL_LOST, CALL_DONE };
+enum call_state { CALL_ARRIVING, CALL_REFUSING, CALL_HELD, CALL_SENDING, CALL_LOST, CALL_DONE };
 
 static const struct state_rule call_rules[] = {
 	[CALL_ARRIVING] = { "arriving", BIT(CALL_REFUSING) | BIT(CALL_HELD) | BIT(CALL_DONE) },
 	[CALL_REFUSING] = { "refusing", BIT(CALL_DONE) },
-	[CALL_HELD] = { "held", BIT(CALL_LOST) | BIT(CALL_DONE) },
+	[CALL_HELD] = { "held", BIT(CALL_SENDING) | BIT(CALL_LOST) | BIT(CALL_DONE) },
+	[CALL_SENDING] = { "sending", BIT(CALL_DONE) },
 	[CALL_LOST] = { "lost", BIT(CALL_DONE) },
 	[CALL_DONE] = { "done", 0 },
 };
@@ -71,7 +75,8 @@ struct call {
 	uint64_t keepalive_ms; /* 0: none */
 	struct task later;
 	const ProtobufCMessage
-		*message; /* unary and server stream: the request, once it is there */
+		*message;      /* unary and server stream: the request, once it is there */
+	struct answer *answer; /* SENDING: owned */
 	struct rpc_input input;
 	struct rpc_reply reply;
 	char first[CALL_FIRST];
@@ -83,6 +88,7 @@ static void call_free(struct call *call)
 	timer_stop(&call->loop->timers, &call->keepalive);
 	loop_undefer(&call->later);
 	err_clear(&call->refusal);
+	answer_free(call->answer);
 	input_deinit(&call->input);
 	reply_deinit(&call->reply);
 	if (call->free_session)
@@ -285,6 +291,23 @@ static bool call_tell(struct call *call)
 	return true;
 }
 
+/* SENDING: as much as the peer takes now. */
+static void call_send_answer(struct call *call)
+{
+	enum err_kind kind;
+
+	switch (reply_send_answer(&call->reply, call->answer, &kind)) {
+	case REPLY_WAITS:
+		return;
+	case REPLY_GOES_ON:
+		loop_defer(call->loop, &call->later);
+		return;
+	case REPLY_DONE:
+		call_tell_log(call, kind);
+		state_move(&call->state, CALL_DONE);
+	}
+}
+
 static bool call_step(struct call *call)
 {
 	switch (call->state.now) {
@@ -294,6 +317,10 @@ static bool call_step(struct call *call)
 		return call_hear_out(call);
 	case CALL_HELD:
 		return call_serve(call);
+	case CALL_SENDING:
+		if (call_take_fact(call, FACT_PROCEED))
+			call_send_answer(call);
+		return false;
 	case CALL_LOST:
 		return call_tell(call);
 	default:
@@ -313,7 +340,11 @@ static void call_advance(struct call *call)
 
 static void call_on_later(struct task *task)
 {
-	call_advance(CONTAINER_OF(task, struct call, later));
+	struct call *call = CONTAINER_OF(task, struct call, later);
+
+	if (call->state.now == CALL_SENDING)
+		call->facts |= FACT_PROCEED;
+	call_advance(call);
 }
 
 /* For functions that the handler calls: a callback is due, but not inside them. */
@@ -591,6 +622,36 @@ void call_finish(struct call **call, const ProtobufCMessage *message)
 
 	ASSERT(message || (c->method->kind & RPC_SERVER_STREAM) || c->state.now == CALL_LOST);
 	call_give_back(c, message, &e);
+}
+
+struct answer *call_new_answer(const struct call *call)
+{
+	const struct answer_form form = {
+		.type = call->method->response,
+		.codec = call->reply.codec,
+		.gzip = call->reply.gzip,
+		.enveloped = call->reply.protocol->enveloped,
+	};
+
+	return answer_new(&form);
+}
+
+void call_finish_encoded(struct call **call, struct answer **answer)
+{
+	CLEANUP(err_clear) struct err nobody = { 0 };
+	struct call *c = TAKE_PTR(*call);
+
+	ASSERT(!(c->method->kind & RPC_SERVER_STREAM));
+	c->answer = TAKE_PTR(*answer);
+	if (c->state.now == CALL_LOST) {
+		call_give_back(c, NULL, &nobody);
+		return;
+	}
+	call_enter(c);
+	call_quiet(c);
+	state_move(&c->state, CALL_SENDING);
+	call_send_answer(c);
+	call_leave(c);
 }
 
 void call_fail(struct call **call, struct err *e)

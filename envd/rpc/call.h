@@ -52,6 +52,7 @@
  * under an answer that comes so early. The number is that of Go's net/http. */
 #define CALL_HEAR_OUT_MAX (256u * 1024u)
 
+struct answer;
 struct call;
 
 /* What a server may set differently; static. */
@@ -115,6 +116,10 @@ bool call_send(struct call *call, const ProtobufCMessage *message);
 
 /* Unary and client stream: the answer. Streams: the last message if not NULL, then the end. */
 void call_finish(struct call **call, const ProtobufCMessage *message);
+/* The same for unary and client stream with a message that a job has encoded (rpc/answer.h), or will;
+ * the peer takes it as fast as it can. */
+struct answer *call_new_answer(const struct call *call);
+void call_finish_encoded(struct call **call, struct answer **answer);
 /* e is cleared. ERR_NONE is a bug. */
 void call_fail(struct call **call, struct err *e);
 /* call_fail for a client that has gone, most likely: "context canceled". */

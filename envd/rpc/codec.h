@@ -58,3 +58,17 @@ int codec_decode(enum codec codec, const ProtobufCMessageDescriptor *type, const
 /* Failures of out stick to it (buf.h) and are the caller's to look at; -1 only for a message that
  * JSON cannot say (an Any of unknown type, a Timestamp out of range). */
 int codec_encode(enum codec codec, const ProtobufCMessage *message, struct buf *out, struct err *e);
+
+/*
+ * A message whose only field is a list of messages, element by element: for lists that are never in
+ * memory as a whole. As codec_encode; codec_list_end writes what stands behind the last one.
+ */
+struct codec_list {
+	enum codec codec;
+	const ProtobufCMessageDescriptor *type;
+	size_t n; /* elements written */
+};
+
+int codec_list_add(struct codec_list *list, const ProtobufCMessage *element, struct buf *out,
+                   struct err *e);
+void codec_list_end(const struct codec_list *list, struct buf *out);

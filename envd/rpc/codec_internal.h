@@ -17,6 +17,8 @@
 int codec_proto_decode(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
                        struct arena *arena, ProtobufCMessage **out_message, struct err *e);
 void codec_proto_encode(const ProtobufCMessage *message, struct buf *out);
+/* As a member of the message that out is within. */
+void codec_proto_encode_member(uint32_t number, const ProtobufCMessage *message, struct buf *out);
 
 int codec_json_read(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
                     struct arena *arena, ProtobufCMessage **out_message, struct err *e);

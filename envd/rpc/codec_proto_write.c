@@ -10,6 +10,8 @@
 #include "base/macros.h"
 #include "rpc/codec_internal.h"
 
+#define WIRE_BYTES 2u /* the wire type of strings, bytes and messages */
+
 static bool is_text_valid(const ProtobufCMessage *message);
 
 static bool is_slot_valid(const ProtobufCFieldDescriptor *field, const void *slot)
@@ -127,28 +129,51 @@ static void sink_append(ProtobufCBuffer *base, size_t len, const uint8_t *data)
 	buf_append(sink->out, data, len);
 }
 
-static void pack(const ProtobufCMessage *message, struct buf *out)
+static void put_varint(struct buf *out, uint64_t value)
+{
+	for (; value >= 0x80; value >>= 7)
+		buf_append_byte(out, (uint8_t)(value | 0x80));
+	buf_append_byte(out, (uint8_t)value);
+}
+
+/* As member number `member` of a message around it; 0: there is none. */
+static void pack(const ProtobufCMessage *message, uint32_t member, struct buf *out)
 {
 	struct buf_sink sink = { { sink_append }, out };
+	const size_t size = protobuf_c_message_get_packed_size(message);
 
-	if (buf_reserve(out, protobuf_c_message_get_packed_size(message)) == 0)
+	if (member > 0) {
+		put_varint(out, (uint64_t)member << 3 | WIRE_BYTES);
+		put_varint(out, size);
+	}
+	if (buf_reserve(out, size) == 0)
 		protobuf_c_message_pack_to_buffer(message, &sink.base);
 }
 
-void codec_proto_encode(const ProtobufCMessage *message, struct buf *out)
+static void encode(const ProtobufCMessage *message, uint32_t member, struct buf *out)
 {
 	const ProtobufCMessage *copy;
 	struct arena arena;
 
 	if (is_text_valid(message)) {
-		pack(message, out);
+		pack(message, member, out);
 		return;
 	}
 	arena_init(&arena, CODEC_MESSAGE_MEMORY_MAX, NULL, 0);
 	copy = repaired_copy(message, &arena);
 	if (copy)
-		pack(copy, out);
+		pack(copy, member, out);
 	else if (!out->error)
 		out->error = -ENOMEM;
 	arena_deinit(&arena);
+}
+
+void codec_proto_encode(const ProtobufCMessage *message, struct buf *out)
+{
+	encode(message, 0, out);
+}
+
+void codec_proto_encode_member(uint32_t number, const ProtobufCMessage *message, struct buf *out)
+{
+	encode(message, number, out);
 }

@@ -42,19 +42,37 @@ static void unary_answer_error(struct rpc_reply *r, const struct err *e)
 	exchange_answer(&r->x, status_http(e->kind), list.at, list.n, body);
 }
 
+static void unary_success_head(const struct rpc_reply *r, struct field_list *list)
+{
+	list->n = 0;
+	reply_head(r, list);
+	if (r->gzip)
+		fields_add(list, "Content-Encoding", SPAN(RPC_COMPRESSIONS));
+}
+
+static void unary_begin(struct rpc_reply *r, size_t len)
+{
+	struct field_list list;
+
+	unary_success_head(r, &list);
+	exchange_begin(r->x, 200, list.at, list.n, (int64_t)len);
+	r->begun = true;
+}
+
 static void unary_finish(struct rpc_reply *r, const ProtobufCMessage *message, struct err *e)
 {
 	struct field_list list;
 	struct span body;
 
+	if (r->begun) {
+		exchange_finish(&r->x, NULL, 0);
+		return;
+	}
 	if (e->kind != ERR_NONE || reply_encode(r, message, 0, &body, e) < 0) {
 		unary_answer_error(r, e);
 		return;
 	}
-	list.n = 0;
-	reply_head(r, &list);
-	if (r->gzip)
-		fields_add(&list, "Content-Encoding", SPAN(RPC_COMPRESSIONS));
+	unary_success_head(r, &list);
 	exchange_answer(&r->x, 200, list.at, list.n, body);
 }
 
@@ -66,6 +84,7 @@ const struct rpc_protocol connect_unary = {
 	.parse_timeout = timeout_parse_connect,
 	.trailer_prefix = "Trailer-",
 	.head = unary_head,
+	.begin = unary_begin,
 	.finish = unary_finish,
 };
 
@@ -159,6 +178,7 @@ const struct rpc_protocol connect_stream = {
 	.timeout_field = "connect-timeout-ms",
 	.parse_timeout = timeout_parse_connect,
 	.head = stream_head,
+	.begin = reply_begin_frames,
 	.send = reply_send_message,
 	.finish = stream_finish,
 };

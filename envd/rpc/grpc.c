@@ -217,6 +217,7 @@ const struct rpc_protocol grpc = {
 	.timeout_field = "grpc-timeout",
 	.parse_timeout = timeout_parse_grpc,
 	.head = grpc_head,
+	.begin = reply_begin_frames,
 	.send = reply_send_message,
 	.finish = grpc_finish,
 };
@@ -272,6 +273,7 @@ const struct rpc_protocol grpc_web = {
 	.timeout_field = "grpc-timeout",
 	.parse_timeout = timeout_parse_grpc,
 	.head = add_own_fields,
+	.begin = reply_begin_frames,
 	.send = reply_send_message,
 	.finish = web_finish,
 };

@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "http/exchange.h"
+#include "rpc/answer.h"
 #include "rpc/codec.h"
 
 /* Bytes of one encoded message: above what any bounded request makes us say, below what an
@@ -49,10 +50,13 @@ struct rpc_protocol {
 	const char *
 		trailer_prefix; /* trailers are header fields with this prefix; NULL: they are not */
 	void (*head)(const struct rpc_reply *r, struct field_list *list);
+	/* Begins the response whose one message is encoded already and has so many bytes. */
+	void (*begin)(struct rpc_reply *r, size_t len);
 	/* -1: the message cannot be said, nothing was sent. *out_more: as exchange_send. */
 	int (*send)(struct rpc_reply *r, const ProtobufCMessage *message, bool *out_more,
 	            struct err *e);
 	/* Ends the response: with the last message if not NULL, with e unless its kind is ERR_NONE.
+	 * After begin there is neither.
 	 * Gives r->x back; e is cleared. */
 	void (*finish)(struct rpc_reply *r, const ProtobufCMessage *message, struct err *e);
 };
@@ -110,6 +114,22 @@ void reply_add_detail(struct rpc_reply *r, struct span type_url, struct span val
  * Returns what the peer was told: a message that cannot be encoded is an error too. */
 enum err_kind reply_finish(struct rpc_reply *r, const ProtobufCMessage *message, struct err *e);
 
+/* Bytes of an encoded message given to the transport at a time, and in one turn of the loop: what
+ * takes it a millisecond. */
+#define REPLY_PIECE    65536u
+#define REPLY_TURN_MAX (1024u * 1024u)
+
+enum reply_progress {
+	REPLY_WAITS,   /* until the exchange proceeds */
+	REPLY_GOES_ON, /* its turn is over */
+	REPLY_DONE,    /* the response has ended */
+};
+
+/* Begins the response, sends what is welcome of the answer, and ends the response behind it; then
+ * *out_kind is what the peer was told. */
+enum reply_progress reply_send_answer(struct rpc_reply *r, struct answer *a,
+                                      enum err_kind *out_kind);
+
 /* For the protocols. */
 
 /* Fields of a response head or of trailers, gathered on the stack. */
@@ -137,7 +157,8 @@ int reply_seal(const struct rpc_reply *r, size_t head, struct span *out_bytes, s
 int reply_encode(const struct rpc_reply *r, const ProtobufCMessage *message, size_t head,
                  struct span *out_bytes, struct err *e);
 
-/* send of the enveloped protocols. */
+/* begin and send of the enveloped protocols. */
+void reply_begin_frames(struct rpc_reply *r, size_t len);
 int reply_send_message(struct rpc_reply *r, const ProtobufCMessage *message, bool *out_more,
                        struct err *e);
 

@@ -112,6 +112,48 @@ enum err_kind reply_finish(struct rpc_reply *r, const ProtobufCMessage *message,
 	return kind;
 }
 
+static bool send_piece(struct rpc_reply *r, struct answer *a, size_t len)
+{
+	struct iovec piece = { (void *)(uintptr_t)answer_rest(a).at, len }; /* is only read */
+
+	answer_take(a, len);
+	return exchange_send(r->x, &piece, 1);
+}
+
+/* All but the last piece, which is sent together with the end. */
+static enum reply_progress send_pieces(struct rpc_reply *r, struct answer *a)
+{
+	size_t n_sent = 0;
+
+	while (answer_rest(a).len > REPLY_PIECE) {
+		if (n_sent >= REPLY_TURN_MAX)
+			return REPLY_GOES_ON;
+		n_sent += REPLY_PIECE;
+		if (!send_piece(r, a, REPLY_PIECE))
+			return REPLY_WAITS;
+	}
+	return REPLY_DONE;
+}
+
+enum reply_progress reply_send_answer(struct rpc_reply *r, struct answer *a,
+                                      enum err_kind *out_kind)
+{
+	CLEANUP(err_clear) struct err e = { 0 };
+	enum reply_progress progress;
+
+	if (!r->overflowed) {
+		if (!r->begun)
+			r->protocol->begin(r, answer_rest(a).len);
+		progress = send_pieces(r, a);
+		if (progress != REPLY_DONE)
+			return progress;
+		exchange_hold(r->x);
+		(void)send_piece(r, a, answer_rest(a).len);
+	}
+	*out_kind = reply_finish(r, NULL, &e);
+	return REPLY_DONE;
+}
+
 void fields_add(struct field_list *list, const char *name, struct span value)
 {
 	ASSERT(list->n < ARRAY_SIZE(list->at));
@@ -143,6 +185,12 @@ void reply_begin(struct rpc_reply *r)
 	reply_head(r, &list);
 	exchange_begin(r->x, 200, list.at, list.n, -1);
 	r->begun = true;
+}
+
+void reply_begin_frames(struct rpc_reply *r, size_t len)
+{
+	UNUSED(len);
+	reply_begin(r);
 }
 
 static struct buf *shared_buf(struct buf *b, size_t head)
