@@ -260,7 +260,7 @@ static void test_h1_short_unread_body_is_dropped_and_connection_kept(void **stat
 
 static void test_h1_long_unread_body_closes(void **state)
 {
-	talk_to_end(state, "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n",
+	talk_to_end(state, "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 16777217\r\n\r\n",
 	            HELLO_CLOSE);
 }
 
@@ -275,7 +275,7 @@ static void test_h1_endless_unread_body_closes_at_the_limit(void **state)
 	peer_open(&p, f);
 	peer_send(&p, "POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
 	peer_expect(&p, HELLO);
-	for (unsigned i = 0; i < 40 && !p.ended; i++) {
+	for (unsigned i = 0; i < HTTP_DRAIN_MAX / 65536 + 2 && !p.ended; i++) {
 		peer_send(&p, "10000\r\n");
 		peer_send_bytes(&p, chunk, 65536);
 		peer_send(&p, "\r\n");

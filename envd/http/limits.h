@@ -17,8 +17,10 @@
 #define HTTP_BODY_IDLE_MS   640000u
 #define HTTP_WRITE_STALL_MS 640000u
 
-/* What is read of an unwanted body to keep the connection. */
-#define HTTP_DRAIN_MAX (1024u * 1024u) /* bytes */
+/* What is read of an unwanted body to keep the connection: a client that sends a few megabytes before it
+ * reads sees the answer. Beyond, our side is ended while it still sends, and not every proxy on the way
+ * survives that. */
+#define HTTP_DRAIN_MAX (16u * 1024u * 1024u) /* bytes */
 #define HTTP_DRAIN_MS  5000u
 
 /* What is read and dropped of a closed connection for up to HTTP_DRAIN_MS, so that a peer that sends
