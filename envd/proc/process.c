@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -45,26 +44,6 @@ static void process_learn(struct process *p, unsigned fact)
 
 /* ---------------------------------------------------------------- the end of its life */
 
-/*
- * Memory of one process is kept: the C library gives the page of a lone one back to the kernel, which
- * then interrupts each CPU that runs a thread of ours, at every start and end.
- */
-static struct process *process_alloc(struct registry *registry)
-{
-	struct process *p = TAKE_PTR(registry->spare);
-
-	if (!p)
-		return xcalloc(1, sizeof *p);
-	memset(p, 0, sizeof *p);
-	return p;
-}
-
-static void process_free(struct registry *registry, struct process *p)
-{
-	free(TAKE_PTR(registry->spare));
-	registry->spare = p;
-}
-
 static void process_on_closed(struct owner *owner)
 {
 	struct process *p = CONTAINER_OF(owner, struct process, owner);
@@ -73,7 +52,7 @@ static void process_on_closed(struct owner *owner)
 	output_deinit(&p->output);
 	process_config_free(p->config);
 	spec_free(p->spec);
-	process_free(registry, p);
+	free(p);
 	owner_drop(&registry->owner);
 }
 
@@ -476,7 +455,7 @@ static void process_init_writes(struct process *p, const struct child *child)
 static struct process *process_new(struct registry *registry, const struct spec *spec,
                                    struct child *child)
 {
-	struct process *p = process_alloc(registry);
+	struct process *p = xcalloc(1, sizeof *p);
 
 	owner_init(&p->owner, process_on_closed);
 	owner_hold(&registry->owner);

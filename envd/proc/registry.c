@@ -256,7 +256,6 @@ static void registry_on_closed(struct owner *owner)
 {
 	struct registry *r = CONTAINER_OF(owner, struct registry, owner);
 
-	free(TAKE_PTR(r->spare));
 	if (r->on_closed)
 		r->on_closed(r);
 }

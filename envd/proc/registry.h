@@ -41,7 +41,6 @@ struct registry {
 	struct loop *loop;
 	struct owner owner;
 	struct list processes; /* newest first */
-	struct process *spare; /* memory for the next, or NULL; proc/process.c's */
 	size_t n_processes;
 	uint64_t n_added; /* ever */
 	size_t config_bytes;
