@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/filesystem_api.h"
 #include "api/process_api.h"
 #include "base/log.h"
 #include "base/state.h"
@@ -47,6 +48,7 @@ struct daemon {
 	struct environ_store environ;
 	struct cgroups cgroups;
 	struct process_service *process;
+	struct filesystem_service *filesystem;
 	struct api api;
 	struct server *server;
 	uv_signal_t signals[ARRAY_SIZE(end_signals)];
@@ -95,6 +97,7 @@ static void on_server_closed(void *ctx)
 
 	d->server = NULL;
 	process_service_close(d->process);
+	filesystem_service_close(d->filesystem);
 	for (size_t i = 0; i < ARRAY_SIZE(end_signals); i++) {
 		uv_close((uv_handle_t *)&d->signals[i], NULL);
 		signal(end_signals[i], SIG_IGN); /* libuv left its default: death, not status 0 */
@@ -180,7 +183,8 @@ static void daemon_init(struct daemon *d, const struct config *config)
 	cgroups_init(&d->cgroups);
 	d->process = process_service_new(&d->loop, &d->environ, &d->api.defaults, &d->cgroups);
 	raise_descriptor_limit();
-	api_init(&d->api, &d->loop, &d->environ, d->process);
+	d->filesystem = filesystem_service_new(&d->loop, &d->api.defaults);
+	api_init(&d->api, &d->loop, &d->environ, d->process, d->filesystem);
 	d->api.is_closed = config->resume_handover;
 	d->server = server_new(&d->loop, api_on_request, &d->api);
 	for (size_t i = 0; i < ARRAY_SIZE(end_signals); i++) {

@@ -23,13 +23,14 @@ struct user_check {
 };
 
 void api_init(struct api *api, struct loop *loop, struct environ_store *env,
-              struct process_service *process)
+              struct process_service *process, struct filesystem_service *filesystem)
 {
 	*api = (struct api){
 		.loop = loop,
 		.defaults.user = xstrdup(DEFAULT_USER),
 		.environ = env,
 		.process = process,
+		.filesystem = filesystem,
 		.last_timestamp_ns = INT64_MIN,
 	};
 	/* Without a first sample the first call shows the share since boot. */

@@ -17,14 +17,16 @@
 #include "loop/loop.h"
 
 struct environ_store;
+struct filesystem_service;
 struct process_service;
 
 struct api {
 	struct loop *loop;
 	struct defaults defaults;
-	struct environ_store *environ;   /* borrowed */
-	struct process_service *process; /* borrowed */
-	struct secret token;             /* the access token, unset until /init brings one */
+	struct environ_store *environ;         /* borrowed */
+	struct process_service *process;       /* borrowed */
+	struct filesystem_service *filesystem; /* borrowed */
+	struct secret token;                   /* the access token, unset until /init brings one */
 	/* Set by a live upgrade until the first /init: only what a row marks early is served. */
 	bool is_closed;
 	int64_t last_timestamp_ns;     /* of the newest /init that was applied; INT64_MIN: none */
@@ -32,7 +34,7 @@ struct api {
 };
 
 void api_init(struct api *api, struct loop *loop, struct environ_store *env,
-              struct process_service *process);
+              struct process_service *process, struct filesystem_service *filesystem);
 void api_deinit(struct api *api);
 
 /* The server's on_request; ctx is the struct api. */

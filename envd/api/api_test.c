@@ -3,6 +3,7 @@
  */
 #include "api/api.h"
 
+#include "api/filesystem_api.h"
 #include "api/process_api.h"
 #include "host/environ.h"
 #include "rpc/fake_exchange.h"
@@ -17,6 +18,7 @@ struct scene {
 	struct environ_store environ;
 	struct cgroups cgroups;
 	struct process_service *process;
+	struct filesystem_service *filesystem;
 	struct api api;
 };
 
@@ -26,12 +28,14 @@ static void scene_begin(struct scene *s, void **state)
 	environ_init(&s->environ);
 	cgroups_init(&s->cgroups);
 	s->process = process_service_new(s->loop, &s->environ, &s->api.defaults, &s->cgroups);
-	api_init(&s->api, s->loop, &s->environ, s->process);
+	s->filesystem = filesystem_service_new(s->loop, &s->api.defaults);
+	api_init(&s->api, s->loop, &s->environ, s->process, s->filesystem);
 }
 
 static void scene_end(struct scene *s)
 {
 	process_service_close(s->process);
+	filesystem_service_close(s->filesystem);
 	api_deinit(&s->api);
 	cgroups_deinit(&s->cgroups);
 	environ_deinit(&s->environ);

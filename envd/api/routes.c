@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/control_api.h"
+#include "api/filesystem_api.h"
 #include "api/init_api.h"
 #include "api/process_api.h"
 #include "api/rest.h"
@@ -52,11 +53,26 @@ static const struct route *find_route(struct span path)
 	return NULL;
 }
 
-static const struct rpc_method *find_rpc(struct span path)
+static const struct rpc_method *find_rpc(const struct api *api, struct span path,
+                                         void **out_service)
 {
-	for (size_t i = 0; i < process_n_methods; i++)
-		if (span_equal(path, process_methods[i].path))
-			return &process_methods[i];
+	const struct {
+		const struct rpc_method *methods;
+		size_t n;
+		void *service;
+	} services[] = {
+		{ process_methods, process_n_methods, api->process },
+		{ filesystem_methods, filesystem_n_methods, api->filesystem },
+	};
+
+	for (size_t s = 0; s < ARRAY_SIZE(services); s++) {
+		for (size_t i = 0; i < services[s].n; i++) {
+			if (!span_equal(path, services[s].methods[i].path))
+				continue;
+			*out_service = services[s].service;
+			return &services[s].methods[i];
+		}
+	}
 	return NULL;
 }
 
@@ -112,14 +128,15 @@ void routes_serve(struct api *api, struct exchange **x, struct session *session)
 	enum method method = method_parse((*x)->request.method);
 	struct span path = (*x)->request.path;
 	const struct route *route = find_route(path);
-	const struct rpc_method *rpc = route ? NULL : find_rpc(path);
+	void *service = NULL;
+	const struct rpc_method *rpc = route ? NULL : find_rpc(api, path, &service);
 
 	if (method == METHOD_OTHER) {
 		refuse_method(x, NULL);
 	} else if (route) {
 		serve_route(api, x, route, method);
 	} else if (rpc) {
-		rpc_serve(api->loop, x, rpc, api->process, TAKE_PTR(session), session_free);
+		rpc_serve(api->loop, x, rpc, service, TAKE_PTR(session), session_free);
 	} else {
 		rest_text(x, 404, "404 page not found\n");
 	}

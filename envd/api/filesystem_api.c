@@ -1,0 +1,38 @@
+#include "api/filesystem_api.h"
+
+#include <stdlib.h>
+
+#include "api/filesystem_handlers.h"
+#include "base/mem.h"
+#include "filesystem/filesystem.pb-c.h"
+
+const struct rpc_method filesystem_methods[] = {
+	{ .path = "/filesystem.Filesystem/Stat",
+	  .kind = RPC_UNARY,
+	  .request = &filesystem__stat_request__descriptor,
+	  .response = &filesystem__stat_response__descriptor,
+	  .handle = filesystem_handle_stat },
+};
+const size_t filesystem_n_methods = ARRAY_SIZE(filesystem_methods);
+
+static void service_on_closed(struct owner *owner)
+{
+	free(CONTAINER_OF(owner, struct filesystem_service, owner));
+}
+
+struct filesystem_service *filesystem_service_new(struct loop *loop,
+                                                  const struct defaults *defaults)
+{
+	struct filesystem_service *service = xcalloc(1, sizeof *service);
+
+	service->loop = loop;
+	owner_init(&service->owner, service_on_closed);
+	service->defaults = defaults;
+	service->users = &user_db_system;
+	return service;
+}
+
+void filesystem_service_close(struct filesystem_service *service)
+{
+	owner_close(&service->owner);
+}
