@@ -45,7 +45,12 @@ def input_of(data, channel="stdin"):
 
 def unread_input(pid):
     """Bytes that wait in the pipe which is a process's standard input."""
-    fd = os.open(f"/proc/{pid}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+    return unread_bytes(f"/proc/{pid}/fd/0")
+
+
+def unread_bytes(path):
+    """Bytes that wait in a pipe that is somebody's descriptor."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0]
     finally:
