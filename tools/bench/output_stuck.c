@@ -1,10 +1,11 @@
 /*
  * Output of one process to a healthy reader, beside one that has stopped reading for good.
  *
- *     output_stuck HOST PORT CODEC SECONDS
+ *     output_stuck HOST PORT CODEC SECONDS STUCK
  *
- * The stuck one is a Connect stream that reads its start event and nothing else; the healthy one is
- * the Start stream. Prints the bytes that the healthy one gets in SECONDS, then kills the process.
+ * The stuck one is a Connect stream that reads its start event and nothing else; with STUCK 0 there
+ * is none, which is the floor. The healthy one is the Start stream. Prints the bytes that it gets in
+ * SECONDS, then kills the process.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -36,16 +37,18 @@ int main(int argc, char **argv)
 	uint64_t n_bytes;
 	int calls;
 
-	if (argc != 5)
-		fail("usage: output_stuck HOST PORT CODEC SECONDS");
+	if (argc != 6)
+		fail("usage: output_stuck HOST PORT CODEC SECONDS STUCK");
 	where = address_of(argv[1], argv[2]);
 	calls = call_open(&where);
 	stream_open(&healthy, &where, codec_of(argv[3]));
 	stream_open(&stuck, &where, codec_of(argv[3]));
 	stream_start(&healthy, command, true);
 	stream_wait_start(&healthy);
-	stream_connect(&stuck, healthy.pid);
-	stream_wait_start(&stuck);
+	if (atoi(argv[5]) > 0) {
+		stream_connect(&stuck, healthy.pid);
+		stream_wait_start(&stuck);
+	}
 	call_send_input(calls, healthy.pid, line_base64);
 	call_wait(calls);
 	n_bytes = read_for(&healthy, atof(argv[4]));
