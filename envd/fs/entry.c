@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/mem.h"
+#include "fs/resolve.h"
+
 #define MODE_BITS 0777u
 
 /* "/proc/self/fd/", a number and a slash. */
@@ -51,25 +54,20 @@ static enum entry_type type_of(mode_t mode)
 	return S_ISDIR(mode) ? ENTRY_DIRECTORY : ENTRY_OTHER;
 }
 
-/* Where a link leads in the end; its own path when it leads nowhere. */
-static const char *link_target(const char *reachable, const char *path, struct arena *memory)
-{
-	char resolved[PATH_MAX];
-
-	if (!realpath(reachable, resolved))
-		return path;
-	return arena_strndup(memory, resolved, strlen(resolved));
-}
-
 static int entry_fill_link(struct entry *entry, const char *reachable, struct arena *memory)
 {
+	CLEANUP(freep) char *target = NULL;
+	const int rc = resolve_path(reachable, &target);
 	struct stat st;
 
 	entry->is_symlink = true;
-	entry->symlink_target = link_target(reachable, entry->path, memory);
+	entry->symlink_target = entry->path;
+	if (rc == 0)
+		entry->symlink_target = arena_strndup(memory, target, strlen(target));
 	if (!entry->symlink_target)
 		return -ENOMEM;
-	if (stat(reachable, &st) == 0) {
+	/* Where the way is longer than a path may be, the kernel still finds what is at its end. */
+	if ((rc == 0 ? lstat(target, &st) : stat(reachable, &st)) == 0) {
 		entry->type = type_of(st.st_mode);
 		entry->mode = st.st_mode & MODE_BITS;
 	}
