@@ -4,7 +4,6 @@
  */
 #include "loop/job.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -132,8 +131,9 @@ static int worker_start(struct worker *worker)
 	return error;
 }
 
-/* One more thread, if that is possible: without it, work waits longer. Called with the lock held. */
-static void pool_grow(struct job_pool *pool)
+/* One more thread; false if that is not possible: without it, work waits longer. Called with the lock
+ * held. */
+static bool pool_grow(struct job_pool *pool)
 {
 	struct worker *worker = xcalloc(1, sizeof *worker);
 	int error;
@@ -146,10 +146,21 @@ static void pool_grow(struct job_pool *pool)
 		                  log_int("threads", pool->n_threads),
 		                  log_str("error", errno_text(error)));
 		ASSERT(pool->n_threads > 0);
-		return;
+		return false;
 	}
 	list_append(&pool->workers, &worker->link);
 	pool->n_threads++;
+	return true;
+}
+
+/* Returns how many it could add. Called with the lock held. */
+static unsigned pool_grow_by(struct job_pool *pool, unsigned n_wanted)
+{
+	unsigned n = 0;
+
+	while (n < n_wanted && pool->n_threads < pool->limits.threads_max && pool_grow(pool))
+		n++;
+	return n;
 }
 
 /* ---------------------------------------------------------------- the loop */
@@ -206,10 +217,8 @@ static void pool_on_patience(struct timer *timer)
 	pthread_mutex_lock(&pool->lock);
 	is_waiting = !list_is_empty(&pool->waiting);
 	is_stuck = is_waiting && pool->n_taken == pool->n_taken_seen;
-	/* As many again: behind many stuck jobs nobody waits much longer than behind a few. */
-	pool->n_joining = is_stuck ? MAX(2 * pool->n_joining, 1u) : 0;
-	for (unsigned i = 0; i < pool->n_joining && pool->n_threads < pool->limits.threads_max; i++)
-		pool_grow(pool);
+	/* Twice as many as last time: behind many stuck jobs nobody waits much longer than behind a few. */
+	pool->n_joining = is_stuck ? pool_grow_by(pool, MAX(2 * pool->n_joining, 1u)) : 0;
 	pool->n_taken_seen = pool->n_taken;
 	pthread_mutex_unlock(&pool->lock);
 	if (is_waiting)
@@ -248,8 +257,7 @@ void job_open_pool(struct loop *loop)
 		return;
 	pool = loop->jobs = pool_new(loop);
 	pthread_mutex_lock(&pool->lock);
-	for (unsigned i = 0; i < JOB_THREADS; i++)
-		pool_grow(pool);
+	(void)pool_grow_by(pool, JOB_THREADS);
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -268,6 +276,7 @@ void job_start(struct loop *loop, struct job *job, void (*work)(struct job *job)
 	/* An idle thread has been woken for each job that waited before this one. */
 	if (pool->n_waiting > pool->n_idle && !timer_is_running(&pool->patience)) {
 		pool->n_taken_seen = pool->n_taken;
+		pool->n_joining = 0;
 		timer_start(&loop->timers, &pool->patience, JOB_PATIENCE_MS);
 	}
 	pthread_cond_signal(&pool->work_or_close);

@@ -7,8 +7,9 @@
  *
  * JOB_THREADS threads do the usual work. A call that hangs in a dead file system keeps its thread, so
  * when jobs wait and no thread has taken one for JOB_PATIENCE_MS, another thread joins them, up to
- * JOB_THREADS_MAX; those that found nothing to do for JOB_IDLE_MS leave again. So a stuck file system
- * delays its own callers, and others by JOB_PATIENCE_MS at most.
+ * JOB_THREADS_MAX; those that found nothing to do for JOB_IDLE_MS leave again. So where every thread is
+ * stuck in a dead file system, others wait JOB_PATIENCE_MS; where all but one are, they share that one
+ * as long as it gets on. Where no thread can be made, one is tried each JOB_PATIENCE_MS.
  */
 #pragma once
 

@@ -1,5 +1,7 @@
 #include "loop/job.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -13,6 +15,24 @@
 #define N_MANY    200u
 #define N_STUCK   100u
 #define POOL_SIZE JOB_THREADS
+#define N_TICKS   12u
+
+/* As in a guest whose limit of threads is reached. */
+static bool has_no_threads;
+static unsigned n_threads_refused;
+
+/* In front of the C library's, which the pool would call. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+	typedef int create_function(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+	create_function *create;
+
+	n_threads_refused += has_no_threads;
+	if (has_no_threads)
+		return EAGAIN;
+	*(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+	return create(thread, attr, run, arg);
+}
 
 struct sum {
 	struct job job;
@@ -248,6 +268,36 @@ static void test_job_threads_that_are_not_needed_leave(void **state)
 	sem_destroy(&gate);
 }
 
+static void test_job_pool_that_cannot_grow_asks_for_one_thread_at_a_time(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	struct started stuck[POOL_SIZE] = { 0 };
+	struct started quick = { 0 };
+	uint64_t now_ms = loop_now_ms(loop);
+
+	for (unsigned i = 0; i < POOL_SIZE; i++) {
+		sem_init(&stuck[i].running, 0, 0);
+		sem_init(&stuck[i].gate, 0, 0);
+		job_start(loop, &stuck[i].job, started_work, started_done);
+	}
+	for (unsigned i = 0; i < POOL_SIZE; i++)
+		sem_wait(&stuck[i].running);
+	job_start(loop, &quick.job, work_quick, done_quick);
+	has_no_threads = true;
+	for (unsigned i = 0; i < N_TICKS; i++)
+		timers_advance(&loop->timers, now_ms += JOB_PATIENCE_MS);
+	has_no_threads = false;
+	assert_in_range(n_threads_refused, N_TICKS / 2, N_TICKS);
+	loop_fixture_run_until(loop, &quick.done);
+	assert_true(quick.worked);
+	for (unsigned i = 0; i < POOL_SIZE; i++) {
+		sem_post(&stuck[i].gate);
+		loop_fixture_run_until(loop, &stuck[i].done);
+		sem_destroy(&stuck[i].running);
+		sem_destroy(&stuck[i].gate);
+	}
+}
+
 static void test_job_open_pool_makes_the_threads(void **state)
 {
 	struct loop *loop = loop_fixture_loop(state);
@@ -269,6 +319,7 @@ int main(void)
 		ON_LOOP(test_job_that_is_stuck_does_not_hold_the_end_longer_than_asked),
 		ON_LOOP(test_job_runs_beside_many_that_are_stuck),
 		ON_LOOP(test_job_threads_that_are_not_needed_leave),
+		ON_LOOP(test_job_pool_that_cannot_grow_asks_for_one_thread_at_a_time),
 		ON_LOOP(test_job_in_flight_holds_the_end_of_the_loop),
 	};
 
