@@ -239,7 +239,7 @@ void output_append(struct output *o, enum output_stream stream, const uint8_t *d
 	struct output_chunk *chunk = NULL;
 	struct subscriber *sub;
 
-	if (o->n_subscribers == 0)
+	if (o->is_ended || o->n_subscribers == 0)
 		return;
 	LIST_FOR_EACH(&o->subscribers, sub, struct subscriber, link) {
 		if (sub->is_ready && !sub->next) {

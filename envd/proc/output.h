@@ -108,9 +108,10 @@ void output_unsubscribe(struct subscriber *sub); /* nothing if it is not subscri
 /* The subscriber wants more. Nothing if it is not subscribed. */
 void subscriber_proceed(struct subscriber *sub);
 
+/* After output_end it is dropped. */
 void output_append(struct output *o, enum output_stream stream, const uint8_t *data, size_t len);
 
-/* No byte will follow: each subscriber ends when it has taken all of its own. */
+/* The end is behind what was appended so far: each subscriber ends when it has taken all of its own. */
 void output_end(struct output *o);
 
 /* Ends all subscribers now, with copies of why. */

@@ -451,6 +451,25 @@ static void test_output_after_the_end_refuses_subscribers_and_drops_bytes(void *
 	assert_int_equal(e.kind, ERR_NOT_FOUND);
 }
 
+/* What a descendant says then is for nobody, or a slow reader would have its end put off for ever. */
+static void test_output_after_the_end_a_slow_subscriber_gets_no_more_than_its_backlog(void **state)
+{
+	struct source *s = *state;
+	struct reader slow;
+
+	reader_join(s, &slow, 1);
+	say(s, "1");
+	say(s, "2");
+	output_end(&s->output);
+	assert_int_equal(flood(s, 100), 100);
+	assert_true(s->output.window_bytes < CHUNK);
+	slow.takes = 1000;
+	subscriber_proceed(&slow.sub);
+	assert_true(slow.has_ended);
+	reader_expect(&slow, "o1o2");
+	reader_leave(&slow);
+}
+
 static void test_output_end_resumes_a_paused_source(void **state)
 {
 	struct source *s = *state;
@@ -546,6 +565,7 @@ int main(void)
 		TEST(test_output_subscriber_leaving_with_a_backlog_frees_only_its_own),
 		TEST(test_output_end_comes_after_the_backlog),
 		TEST(test_output_after_the_end_refuses_subscribers_and_drops_bytes),
+		TEST(test_output_after_the_end_a_slow_subscriber_gets_no_more_than_its_backlog),
 		TEST(test_output_end_resumes_a_paused_source),
 		TEST(test_output_abort_ends_everybody_with_the_reason),
 		TEST(test_output_refuses_one_subscriber_too_many),
