@@ -221,7 +221,8 @@ static struct spec *spec_of_request(struct call *call, const Process__StartReque
 static int launch_charge(struct process_service *service, const struct spec *spec,
                          size_t *out_bytes, struct err *e)
 {
-	size_t bytes = 3 * spec->config->n_bytes + 2 * spec->memory.used;
+	size_t bytes = sizeof(struct launch) + sizeof *spec + 3 * spec->config->n_bytes +
+	               2 * spec->memory.used;
 
 	if (service->launches.n_bytes + bytes > LAUNCH_BYTES_MAX)
 		return spec_refuse(spec, ERR_LIMIT, "too many starts at once", e);
