@@ -63,18 +63,35 @@ static void input_on_hangup(struct call *call)
 		input_give_up(in);
 }
 
-/* As process_write; the data live in the call. */
-static int input_write(struct process *p, const Process__ProcessInput *src, struct process_write *w,
-                       struct err *e)
+/* The bytes live in the call. NULL with e: there are none. */
+static const ProtobufCBinaryData *input_data(const Process__ProcessInput *src,
+                                             enum process_channel *out_channel, struct err *e)
 {
 	switch (src ? src->input_case : PROCESS__PROCESS_INPUT__INPUT__NOT_SET) {
 	case PROCESS__PROCESS_INPUT__INPUT_STDIN:
-		return process_write(p, PROCESS_STDIN, w, src->stdin.data, src->stdin.len, e);
+		*out_channel = PROCESS_STDIN;
+		return &src->stdin;
 	case PROCESS__PROCESS_INPUT__INPUT_PTY:
-		return process_write(p, PROCESS_TTY, w, src->pty.data, src->pty.len, e);
+		*out_channel = PROCESS_TTY;
+		return &src->pty;
 	default:
-		return err_set(e, ERR_UNIMPLEMENTED, "invalid input type <nil>");
+		(void)err_set(e, ERR_UNIMPLEMENTED, "invalid input type <nil>");
+		return NULL;
 	}
+}
+
+/* p NULL: it has ended. As process_write. */
+static int input_write(struct input *in, struct process *p, const Process__ProcessInput *src,
+                       struct err *e)
+{
+	enum process_channel channel;
+	const ProtobufCBinaryData *data = input_data(src, &channel, e);
+
+	if (!data)
+		return -1;
+	if (!p)
+		return write_queue_refuse_ended(channel, in->pid, e);
+	return process_write(p, channel, &in->write, data->data, data->len, e);
 }
 
 /* ---------------------------------------------------------------- SendInput */
@@ -115,7 +132,7 @@ void process_handle_send_input(struct call *call, const ProtobufCMessage *messag
 	in->write.on_done = send_on_done;
 	call_set_ops(in->call, &send_ops, in);
 	p = process_selector_find(&service->registry, rq->process, &e);
-	rc = p ? input_write(p, rq->input, &in->write, &e) : -1;
+	rc = p ? input_write(in, p, rq->input, &e) : -1;
 	if (rc < 0)
 		input_fail(in, &e);
 	else if (rc > 0)
@@ -136,32 +153,14 @@ static int stream_select(struct input *in, const Process__ProcessSelector *selec
 	return 1;
 }
 
-/* The reference holds on to a process that has ended, whose files it has closed (process.md 8). */
-static int stream_refuse_ended(const struct input *in, const Process__ProcessInput *src,
-                               struct err *e)
-{
-	if (src && src->input_case == PROCESS__PROCESS_INPUT__INPUT_PTY)
-		return err_set(e, ERR_INTERNAL,
-		               "error writing to tty: error writing to tty of process '%d': "
-		               "write /dev/ptmx: file already closed",
-		               (int)in->pid);
-	return err_set(e, ERR_INTERNAL,
-	               "error writing to stdin: error writing to stdin of process '%d': "
-	               "write |1: file already closed",
-	               (int)in->pid);
-}
-
+/* The reference holds on to a process that has ended, and so does the stream (process.md 8). */
 static int stream_write(struct input *in, const Process__ProcessInput *src, struct err *e)
 {
-	struct process_service *service = call_service(in->call);
-	struct process *p;
+	const struct process_service *service = call_service(in->call);
 
 	if (in->serial == 0)
 		return err_set(e, ERR_INVALID, "data came before a start event named the process");
-	p = registry_find_again(&service->registry, in->serial);
-	if (!p)
-		return stream_refuse_ended(in, src, e);
-	return input_write(p, src, &in->write, e);
+	return input_write(in, registry_find_again(&service->registry, in->serial), src, e);
 }
 
 /* 1: the next message may come. 0: it waits for a write. -1 with e. */

@@ -271,6 +271,37 @@ static void test_process_input_that_waits_is_refused_when_the_process_ends(void 
 	scene_end(&s);
 }
 
+static void test_process_input_stream_whose_process_has_ended_says_so(void **state)
+{
+	static const struct {
+		const char *input, *text;
+	} cases[] = {
+		{ "{\"stdin\":\"eA==\"}", "write |1: file already closed\"" },
+		{ "{\"pty\":\"eA==\"}", "write /dev/ptmx: file already closed\"" },
+		{ "{}", "\"code\":\"unimplemented\",\"message\":\"invalid input type" },
+	};
+	struct fake_exchange *streams[ARRAY_SIZE(cases)];
+	char message[100];
+	struct scene s;
+
+	scene_begin(&s, state);
+	(void)snprintf(message, sizeof message, "{\"start\":{\"process\":{\"pid\":%u}}}", s.pid);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		streams[i] = serve(&s, "/process.Process/StreamInput", STREAM);
+		push_frame(streams[i], message);
+	}
+	expect_waiting(&s, streams, ARRAY_SIZE(streams));
+	assert_int_equal(kill((pid_t)s.pid, SIGKILL), 0);
+	loop_fixture_run_until(s.loop, &s.watcher->is_released);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		(void)snprintf(message, sizeof message, "{\"data\":{\"input\":%s}}",
+		               cases[i].input);
+		push_frame(streams[i], message);
+		expect_answer(&s, streams[i], 200, cases[i].text);
+	}
+	scene_end(&s);
+}
+
 static void test_process_input_that_waits_when_the_service_closes_is_answered(void **state)
 {
 	struct fake_exchange *waiting[4];
@@ -294,6 +325,7 @@ int main(void)
 		TEST(test_process_input_of_a_client_that_is_gone_is_let_go),
 		TEST(test_process_input_waits_no_longer_than_its_deadline_which_a_stream_has_not),
 		TEST(test_process_input_that_waits_is_refused_when_the_process_ends),
+		TEST(test_process_input_stream_whose_process_has_ended_says_so),
 		TEST(test_process_input_that_waits_when_the_service_closes_is_answered),
 	};
 

@@ -44,13 +44,19 @@ static int refuse_channel(enum process_channel asked, struct err *e)
 	               "written to the stdin, not the tty");
 }
 
-static int refuse_write(const struct write_queue *q, const char *cause, struct err *e)
+static int refuse_write(enum process_channel channel, pid_t pid, const char *cause, struct err *e)
 {
-	const char *name = channels[q->channel].name;
+	const char *name = channels[channel].name;
 
 	return err_set(e, ERR_INTERNAL,
 	               "error writing to %s: error writing to %s of process '%d': write %s: %s",
-	               name, name, (int)q->pid, channels[q->channel].file, cause);
+	               name, name, (int)pid, channels[channel].file, cause);
+}
+
+/* The reference has closed its files then. */
+int write_queue_refuse_ended(enum process_channel channel, pid_t pid, struct err *e)
+{
+	return refuse_write(channel, pid, "file already closed", e);
 }
 
 static int check_state(const struct write_queue *q, struct err *e)
@@ -65,7 +71,7 @@ static int check_state(const struct write_queue *q, struct err *e)
 	case WRITES_ENDED:
 		break;
 	}
-	return refuse_write(q, "file already closed", e);
+	return write_queue_refuse_ended(q->channel, q->pid, e);
 }
 
 static int check_limits(const struct write_queue *q, size_t len, struct err *e)
@@ -163,7 +169,7 @@ int write_queue_push(struct write_queue *q, enum process_channel channel, struct
 	if (q->n_waiting == 0)
 		n = fdio_write(q->io, data, MIN(len, PROCESS_WRITE_TURN_MAX));
 	if (n < 0)
-		return refuse_write(q, errno_text((int)-n), e);
+		return refuse_write(q->channel, q->pid, errno_text((int)-n), e);
 	if ((size_t)n == len)
 		return 1;
 	w->data = data + n;
@@ -205,7 +211,7 @@ void write_queue_proceed(struct write_queue *q)
 		}
 	}
 	if (n < 0) {
-		(void)refuse_write(q, errno_text((int)-n), &why);
+		(void)refuse_write(q->channel, q->pid, errno_text((int)-n), &why);
 		write_queue_take_all(q, &failed);
 	}
 	if (q->n_waiting > 0)
@@ -226,7 +232,7 @@ void write_queue_end(struct write_queue *q, const struct err *why)
 	if (q->channel == PROCESS_STDIN)
 		fdio_close(q->io);
 	write_queue_take_all(q, &failed);
-	(void)refuse_write(q, errno_text(channels[q->channel].gone), &gone);
+	(void)refuse_write(q->channel, q->pid, errno_text(channels[q->channel].gone), &gone);
 	writes_tell(&failed, why ? why : &gone);
 }
 

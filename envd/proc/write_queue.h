@@ -82,6 +82,9 @@ void write_queue_proceed(struct write_queue *q);
  * repeat. */
 void write_queue_end(struct write_queue *q, const struct err *why);
 
+/* For whoever has selected a process that has ended since: fails as a write to it would. Returns -1. */
+int write_queue_refuse_ended(enum process_channel channel, pid_t pid, struct err *e);
+
 /* Whether on_done is still to come. */
 static inline bool process_write_is_waiting(const struct process_write *w)
 {
