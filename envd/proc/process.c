@@ -484,7 +484,7 @@ static int process_check(const struct registry *registry, const struct spec *spe
 	    registry->config_bytes + spec->config->n_bytes > REGISTRY_CONFIG_MAX)
 		return spec_refuse(spec, ERR_LIMIT, "too many processes", e);
 	if (spec->lifetime_end_ms > 0 && spec->lifetime_end_ms <= loop_now_ms(registry->loop))
-		return err_set(e, ERR_DEADLINE, "context deadline exceeded");
+		return spec_refuse(spec, ERR_DEADLINE, "context deadline exceeded", e);
 	return 0;
 }
 
