@@ -180,7 +180,7 @@ static void conn_discharge(struct conn *c, size_t n)
 static void conn_queue_empty(struct conn *c)
 {
 	c->out_at = 0;
-	buf_reset(&c->out, 0);
+	server_give_spare(c->server, &c->out);
 	conn_discharge(c, c->charged);
 	if (!c->stuck)
 		return;
@@ -234,6 +234,7 @@ static void conn_queue(struct conn *c, const struct iovec *pieces, size_t n_piec
 		return;
 	}
 	c->charged += n;
+	server_take_spare(c->server, &c->out);
 	for (size_t i = 0; i < n_pieces; i++) {
 		size_t cut = MIN(skip, pieces[i].iov_len);
 

@@ -160,6 +160,7 @@ static void response_queue(struct h2_stream *s, const void *data, size_t len)
 		buf_consume(&s->out, s->out_sent);
 		s->out_sent = 0;
 	}
+	server_take_spare(s->server, &s->out);
 	buf_append(&s->out, data, len);
 	if (!buf_error(&s->out))
 		s->h2->queued_bytes += len;
@@ -175,7 +176,7 @@ static size_t response_dequeue(struct h2_stream *s, uint8_t *to, size_t room)
 	s->out_sent += n;
 	s->h2->queued_bytes -= n;
 	if (!h2_response_queued(s)) {
-		buf_reset(&s->out, H2_SEND_LEAST);
+		server_give_spare(s->server, &s->out);
 		s->out_sent = 0;
 	}
 	h2_stream_watch(s);

@@ -22,6 +22,8 @@ struct server {
 	size_t head_bytes;
 	size_t queue_bytes;
 	struct date date;
+	struct buf spares[SERVER_SPARES]; /* data and cap only */
+	unsigned n_spares;
 	void *blocks; /* a chain through their first word */
 	unsigned n_blocks;
 	int port;
@@ -159,6 +161,31 @@ void server_give_block(struct server *s, void *block)
 	s->n_blocks++;
 }
 
+void server_take_spare(struct server *s, struct buf *b)
+{
+	struct buf *spare;
+
+	if (b->data || s->n_spares == 0)
+		return;
+	spare = &s->spares[--s->n_spares];
+	ASSERT(spare->cap <= b->max);
+	b->data = TAKE_PTR(spare->data);
+	b->cap = spare->cap;
+}
+
+void server_give_spare(struct server *s, struct buf *b)
+{
+	struct buf *spare;
+
+	buf_reset(b, s->n_spares < SERVER_SPARES ? SERVER_SPARE_MAX : 0);
+	if (!b->data)
+		return;
+	spare = &s->spares[s->n_spares++];
+	spare->data = TAKE_PTR(b->data);
+	spare->cap = b->cap;
+	b->cap = 0;
+}
+
 bool server_charge_head(struct server *s, size_t bytes)
 {
 	if (bytes > SERVER_HEADS_MAX - s->head_bytes)
@@ -221,6 +248,8 @@ static void server_on_all_closed(struct owner *o)
 	void *ctx = s->closed_ctx;
 
 	ASSERT(s->n_conns == 0 && s->head_bytes == 0 && s->queue_bytes == 0);
+	while (s->n_spares > 0)
+		buf_deinit(&s->spares[--s->n_spares]);
 	while (s->blocks) {
 		void *block = s->blocks;
 

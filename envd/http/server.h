@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "http/exchange.h"
@@ -62,6 +63,17 @@ struct span server_date(struct server *s);
 #define SERVER_BLOCKS_KEPT 32u
 void *server_take_block(struct server *s) MUST_CHECK; /* NULL: no memory */
 void server_give_block(struct server *s, void *block);
+
+/*
+ * Memory of output queues: what one has that empties is for the next that fills. With HTTP/2 each
+ * message passes through two, and memory of their size otherwise comes from the kernel and goes
+ * back every time: half of the CPU that a stream of output costs. Enough for three streams that are
+ * fed in one turn and a connection's queue.
+ */
+#define SERVER_SPARES    4u
+#define SERVER_SPARE_MAX (192u * 1024u) /* bytes: two messages of 32 KiB as JSON, doubled */
+void server_take_spare(struct server *s, struct buf *b); /* nothing if b has memory */
+void server_give_spare(struct server *s, struct buf *b); /* empties b, which then has none */
 
 /*
  * Header blocks that are still arriving, and large ones as long as their request is served, all

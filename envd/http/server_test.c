@@ -322,6 +322,48 @@ static void test_server_blocks_are_used_again(void **state)
 	server_give_block(f->server, first);
 }
 
+static void test_server_spare_memory_is_used_again(void **state)
+{
+	struct server_fixture *f = *state;
+	struct buf first, second;
+	const uint8_t *memory;
+
+	buf_init(&first, HTTP_QUEUE_MAX);
+	buf_init(&second, HTTP_QUEUE_MAX);
+	server_take_spare(f->server, &first);
+	assert_null(first.data);
+	buf_append_text(&first, "something");
+	memory = first.data;
+	server_give_spare(f->server, &first);
+	assert_null(first.data);
+	server_take_spare(f->server, &second);
+	assert_ptr_equal(second.data, memory);
+	assert_int_equal(second.len, 0);
+	server_take_spare(f->server, &second);
+	assert_ptr_equal(second.data, memory);
+	server_give_spare(f->server, &second);
+}
+
+static void test_server_keeps_little_spare_memory(void **state)
+{
+	struct server_fixture *f = *state;
+	struct buf bufs[SERVER_SPARES + 2];
+
+	for (size_t i = 0; i < ARRAY_SIZE(bufs); i++) {
+		buf_init(&bufs[i], HTTP_QUEUE_MAX);
+		assert_int_equal(buf_reserve(&bufs[i], i == 0 ? SERVER_SPARE_MAX + 1 : 1), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bufs); i++)
+		server_give_spare(f->server, &bufs[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(bufs); i++) {
+		server_take_spare(f->server, &bufs[i]);
+		assert_true(bufs[i].cap <= SERVER_SPARE_MAX);
+		assert_int_equal(bufs[i].data != NULL, i < SERVER_SPARES);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bufs); i++)
+		buf_deinit(&bufs[i]);
+}
+
 static void test_server_charges_heads_up_to_its_limit(void **state)
 {
 	struct server_fixture *f = *state;
@@ -360,6 +402,8 @@ int main(void)
 		T(test_server_without_connections_is_drained_but_not_inside_the_call),
 		T(test_server_closed_before_an_exchange_is_given_back_is_not_needed_for_it),
 		T(test_server_blocks_are_used_again),
+		T(test_server_spare_memory_is_used_again),
+		T(test_server_keeps_little_spare_memory),
 		T(test_server_charges_heads_up_to_its_limit),
 		T(test_server_charges_queues_up_to_its_limit),
 	};
