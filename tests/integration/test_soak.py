@@ -124,6 +124,7 @@ class Client:
 class KilledClientsTest(BinaryTest):
     CLIENTS = 6
     LONGEST_S = 0.4  # life of a client
+    MEMORY_KIB = 6144  # glibc is left with fragments, and ends are remembered for half a minute
 
     def fork_client(self, seed):
         """Its pid, and when it is to die."""
