@@ -13,7 +13,8 @@
 #include "base/macros.h"
 #include "base/mem.h"
 
-#define ARENA_BLOCK MEM_BLOCK /* bytes of a block of our own; larger requests get one of their size */
+/* Bytes of a block of our own; larger requests get one of their size. */
+#define ARENA_BLOCK MEM_BLOCK
 
 struct arena_block;
 

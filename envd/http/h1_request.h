@@ -39,7 +39,7 @@ struct h1_exchange {
 	bool chunks;
 	bool sends_trailers;
 	bool want_proceed;
-	bool corks; /* the connection, until the response ends */
+	bool corks;       /* the connection, until the response ends */
 	int64_t left;     /* bytes of a declared length still to send */
 	struct span head; /* travels with the first send; at is NULL when it is out */
 };
