@@ -6,117 +6,42 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/types.h>
 
-#include "rpc/envelope.h"
-#include "rpc/fake_exchange.h"
-#include "rpc/service.h"
+#include "api/process_api_fixture.h"
 #include "tests/support/loop_fixture.h"
-#include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
-
-#define UNARY  "content-type: application/json\n"
-#define STREAM "content-type: application/connect+json\n"
 
 #define INPUT_TEXT 40000u /* base64 of 30,000 bytes, three of which are more than a pipe takes */
 
 struct scene {
+	struct process_api_fixture of;
 	struct loop *loop;
-	char *dir, *passwd, *group;
-	struct user_db users;
-	struct environ_store environ;
-	struct cgroups cgroups;
-	struct defaults defaults;
-	struct process_service *service;
 	struct fake_exchange *watcher; /* of the process */
 	unsigned pid;
 };
 
-static struct fake_exchange *serve(struct scene *s, const char *path, const char *fields)
-{
-	struct fake_exchange *f = fake_new(HTTP_1_1, "POST", fields);
-	struct exchange *x = &f->x;
-
-	for (size_t i = 0; i < process_n_methods; i++) {
-		if (strcmp(process_methods[i].path, path) == 0)
-			rpc_serve(s->loop, &x, &process_methods[i], s->service, NULL, NULL);
-	}
-	assert_null(x);
-	return f;
-}
-
-static void push_frame(struct fake_exchange *f, const char *message)
-{
-	uint8_t head[ENVELOPE_HEADER];
-
-	envelope_put_header(head, 0, (uint32_t)strlen(message));
-	fake_push(f, head, sizeof head);
-	fake_push(f, message, strlen(message));
-}
-
-/* NULL: it is not there. The head of a frame has zeros in it. */
-static const char *find(struct buf *body, const char *text)
-{
-	(void)fake_text(body); /* which ends it */
-	return body->len > 0 ? memmem(body->data, body->len, text, strlen(text)) : NULL;
-}
-
-static bool has_not_started(void *arg)
-{
-	struct scene *s = arg;
-	const char *event = find(&s->watcher->body, "{\"event\"");
-
-	return !event || sscanf(event, "{\"event\":{\"start\":{\"pid\":%u}}}", &s->pid) != 1;
-}
-
 /* One process that does not read its input. */
 static void scene_begin(struct scene *s, void **state)
 {
-	char line[512];
-
-	*s = (struct scene){ .loop = loop_fixture_loop(state), .dir = temp_dir_new() };
-	(void)snprintf(line, sizeof line, "me:x:%u:%u::%s:/bin/sh\n", (unsigned)getuid(),
-	               (unsigned)getgid(), s->dir);
-	s->passwd = temp_dir_file(s->dir, "passwd", line, 0644);
-	s->group = temp_dir_file(s->dir, "group", "", 0644);
-	s->users = (struct user_db){ s->passwd, s->group };
-	(void)signal(SIGPIPE, SIG_IGN); /* as the daemon does */
-	environ_init(&s->environ);
-	s->defaults.user = xstrdup("me");
-	cgroups_init(&s->cgroups);
-	s->service = process_service_new(s->loop, &s->environ, &s->defaults, &s->cgroups);
-	s->service->users = &s->users;
-	s->watcher = serve(s, "/process.Process/Start", STREAM);
-	push_frame(s->watcher, "{\"process\":{\"cmd\":\"sleep\",\"args\":[\"60\"]}}");
-	fake_end(s->watcher, EXCHANGE_BODY_COMPLETE);
-	loop_fixture_run_while(s->loop, has_not_started, s);
-}
-
-static void scene_close_service(struct scene *s)
-{
-	if (s->service)
-		process_service_close(TAKE_PTR(s->service));
-	loop_fixture_turn(s->loop, 4);
+	process_api_fixture_begin(&s->of, state);
+	s->loop = s->of.loop;
+	s->watcher = process_api_fixture_start(
+		&s->of, "{\"process\":{\"cmd\":\"sleep\",\"args\":[\"60\"]}}", &s->pid);
 }
 
 static void scene_end(struct scene *s)
 {
-	scene_close_service(s);
+	process_api_fixture_close_service(&s->of);
 	(void)kill((pid_t)s->pid, SIGKILL); /* it lives on without its service */
 	fake_free(s->watcher);
-	cgroups_deinit(&s->cgroups);
-	environ_deinit(&s->environ);
-	free(s->defaults.user);
-	free(s->passwd);
-	free(s->group);
-	temp_dir_free(s->dir);
+	process_api_fixture_end(&s->of);
 }
 
 static struct fake_exchange *send_input(struct scene *s, const char *fields)
 {
-	struct fake_exchange *f = serve(s, "/process.Process/SendInput", fields);
+	struct fake_exchange *f = process_api_fixture_serve(&s->of, "SendInput", fields);
 	char message[INPUT_TEXT + 200];
 
 	(void)snprintf(message, sizeof message,
@@ -129,21 +54,21 @@ static struct fake_exchange *send_input(struct scene *s, const char *fields)
 
 static struct fake_exchange *stream_input(struct scene *s, const char *fields)
 {
-	struct fake_exchange *f = serve(s, "/process.Process/StreamInput", fields);
+	struct fake_exchange *f = process_api_fixture_serve(&s->of, "StreamInput", fields);
 	char message[INPUT_TEXT + 200];
 
 	(void)snprintf(message, sizeof message, "{\"start\":{\"process\":{\"pid\":%u}}}", s->pid);
-	push_frame(f, message);
+	process_api_fixture_push(f, message);
 	(void)snprintf(message, sizeof message, "{\"data\":{\"input\":{\"stdin\":\"%0*d\"}}}",
 	               (int)INPUT_TEXT, 0);
-	push_frame(f, message);
+	process_api_fixture_push(f, message);
 	return f;
 }
 
 static void fill_pipe(struct scene *s)
 {
 	for (unsigned i = 0; i < 2; i++) {
-		struct fake_exchange *f = send_input(s, UNARY);
+		struct fake_exchange *f = send_input(s, FIXTURE_UNARY);
 
 		assert_int_equal(f->status, 200);
 		fake_free(f);
@@ -161,19 +86,11 @@ static void expect_waiting(struct scene *s, struct fake_exchange *const *waiting
 static void wait_in_line(struct scene *s, struct fake_exchange *waiting[4])
 {
 	fill_pipe(s);
-	waiting[0] = send_input(s, UNARY);
-	waiting[1] = stream_input(s, STREAM);
-	waiting[2] = send_input(s, UNARY);
-	waiting[3] = stream_input(s, STREAM);
+	waiting[0] = send_input(s, FIXTURE_UNARY);
+	waiting[1] = stream_input(s, FIXTURE_STREAM);
+	waiting[2] = send_input(s, FIXTURE_UNARY);
+	waiting[3] = stream_input(s, FIXTURE_STREAM);
 	expect_waiting(s, waiting, 4);
-}
-
-static void expect_answer(struct scene *s, struct fake_exchange *f, int status, const char *text)
-{
-	loop_fixture_run_until(s->loop, &f->is_released);
-	assert_int_equal(f->status, status);
-	assert_non_null(find(&f->body, text));
-	fake_free(f);
 }
 
 static void test_process_input_of_a_client_that_hangs_up_does_not_wait(void **state)
@@ -185,13 +102,13 @@ static void test_process_input_of_a_client_that_hangs_up_does_not_wait(void **st
 	scene_begin(&s, state);
 	wait_in_line(&s, waiting);
 	fake_hangup(waiting[2]);
-	expect_answer(&s, waiting[2], 499, canceled);
+	process_api_fixture_expect(&s.of, waiting[2], 499, canceled);
 	fake_hangup(waiting[1]);
-	expect_answer(&s, waiting[1], 200, canceled);
+	process_api_fixture_expect(&s.of, waiting[1], 200, canceled);
 	fake_hangup(waiting[0]);
-	expect_answer(&s, waiting[0], 499, canceled);
+	process_api_fixture_expect(&s.of, waiting[0], 499, canceled);
 	fake_hangup(waiting[3]);
-	expect_answer(&s, waiting[3], 200, canceled);
+	process_api_fixture_expect(&s.of, waiting[3], 200, canceled);
 	scene_end(&s);
 }
 
@@ -204,17 +121,17 @@ static void test_process_input_of_a_client_that_has_hung_up_does_not_begin_to_wa
 
 	scene_begin(&s, state);
 	fill_pipe(&s);
-	first = send_input(&s, UNARY);
-	f = serve(&s, "/process.Process/StreamInput", STREAM);
+	first = send_input(&s, FIXTURE_UNARY);
+	f = process_api_fixture_serve(&s.of, "StreamInput", FIXTURE_STREAM);
 	(void)snprintf(start, sizeof start, "{\"start\":{\"process\":{\"pid\":%u}}}", s.pid);
-	push_frame(f, start);
+	process_api_fixture_push(f, start);
 	fake_hangup(f);
 	loop_fixture_turn(s.loop, 2);
 	assert_false(f->is_answered);
-	push_frame(f, "{\"data\":{\"input\":{\"stdin\":\"eA==\"}}}");
-	expect_answer(&s, f, 200, "\"context canceled\"");
+	process_api_fixture_push(f, "{\"data\":{\"input\":{\"stdin\":\"eA==\"}}}");
+	process_api_fixture_expect(&s.of, f, 200, "\"context canceled\"");
 	fake_hangup(first);
-	expect_answer(&s, first, 499, "\"context canceled\"");
+	process_api_fixture_expect(&s.of, first, 499, "\"context canceled\"");
 	scene_end(&s);
 }
 
@@ -244,11 +161,11 @@ test_process_input_waits_no_longer_than_its_deadline_which_a_stream_has_not(void
 
 	scene_begin(&s, state);
 	fill_pipe(&s);
-	call = send_input(&s, UNARY "connect-timeout-ms: 60000\n");
-	stream = stream_input(&s, STREAM "connect-timeout-ms: 60000\n");
+	call = send_input(&s, FIXTURE_UNARY "connect-timeout-ms: 60000\n");
+	stream = stream_input(&s, FIXTURE_STREAM "connect-timeout-ms: 60000\n");
 	expect_waiting(&s, (struct fake_exchange *[]){ call, stream }, 2);
 	timers_advance(&s.loop->timers, loop_now_ms(s.loop) + 61000);
-	expect_answer(&s, call, 504, "\"context deadline exceeded\"");
+	process_api_fixture_expect(&s.of, call, 504, "\"context deadline exceeded\"");
 	expect_waiting(&s, &stream, 1);
 	fake_gone(stream);
 	loop_fixture_run_until(s.loop, &stream->is_released);
@@ -265,8 +182,9 @@ static void test_process_input_that_waits_is_refused_when_the_process_ends(void 
 	wait_in_line(&s, waiting);
 	assert_int_equal(kill((pid_t)s.pid, SIGKILL), 0);
 	for (unsigned i = 0; i < 4; i++)
-		expect_answer(&s, waiting[i], i % 2 ? 200 : 500,
-		              "\"code\":\"internal\",\"message\":\"error writing to stdin: ");
+		process_api_fixture_expect(
+			&s.of, waiting[i], i % 2 ? 200 : 500,
+			"\"code\":\"internal\",\"message\":\"error writing to stdin: ");
 	loop_fixture_run_until(s.loop, &s.watcher->is_released);
 	scene_end(&s);
 }
@@ -287,8 +205,8 @@ static void test_process_input_stream_whose_process_has_ended_says_so(void **sta
 	scene_begin(&s, state);
 	(void)snprintf(message, sizeof message, "{\"start\":{\"process\":{\"pid\":%u}}}", s.pid);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		streams[i] = serve(&s, "/process.Process/StreamInput", STREAM);
-		push_frame(streams[i], message);
+		streams[i] = process_api_fixture_serve(&s.of, "StreamInput", FIXTURE_STREAM);
+		process_api_fixture_push(streams[i], message);
 	}
 	expect_waiting(&s, streams, ARRAY_SIZE(streams));
 	assert_int_equal(kill((pid_t)s.pid, SIGKILL), 0);
@@ -296,8 +214,8 @@ static void test_process_input_stream_whose_process_has_ended_says_so(void **sta
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		(void)snprintf(message, sizeof message, "{\"data\":{\"input\":%s}}",
 		               cases[i].input);
-		push_frame(streams[i], message);
-		expect_answer(&s, streams[i], 200, cases[i].text);
+		process_api_fixture_push(streams[i], message);
+		process_api_fixture_expect(&s.of, streams[i], 200, cases[i].text);
 	}
 	scene_end(&s);
 }
@@ -309,9 +227,10 @@ static void test_process_input_that_waits_when_the_service_closes_is_answered(vo
 
 	scene_begin(&s, state);
 	wait_in_line(&s, waiting);
-	scene_close_service(&s);
+	process_api_fixture_close_service(&s.of);
 	for (unsigned i = 0; i < 4; i++)
-		expect_answer(&s, waiting[i], i % 2 ? 200 : 503, "\"code\":\"unavailable\"");
+		process_api_fixture_expect(&s.of, waiting[i], i % 2 ? 200 : 503,
+		                           "\"code\":\"unavailable\"");
 	scene_end(&s);
 }
 
