@@ -21,7 +21,8 @@
 static bool has_no_threads;
 static unsigned n_threads_refused;
 
-/* In front of the C library's, which the pool would call. */
+/* In front of the C library's, which the pool would call, and whose names of parameters are reserved. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
 {
 	typedef int create_function(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
