@@ -52,6 +52,8 @@ struct conn {
 	struct buf out;
 	size_t out_at;
 	size_t charged; /* to the server, of out */
+	int pipe;       /* is lent while pipe_left > 0, and written after out */
+	size_t pipe_left;
 	size_t dropped; /* bytes read since the protocol wants none */
 	unsigned corks;
 
@@ -110,11 +112,21 @@ static void conn_end(struct conn *c)
 	c->stream->ops->close(c->stream, c->abrupt);
 }
 
+static void conn_give_pipe_back(struct conn *c)
+{
+	c->pipe_left = 0;
+	if (conn_queued(c) > 0)
+		return;
+	c->stuck = false;
+	timer_stop(&conn_loop(c)->timers, &c->stall);
+}
+
 void conn_close(struct conn *c)
 {
 	if (c->phase.now == CONN_CLOSING)
 		return;
 	state_move(&c->phase, CONN_CLOSING);
+	conn_give_pipe_back(c);
 	c->stuck = false;
 	c->stream->ops->want(c->stream, 0);
 	timer_stop(&conn_loop(c)->timers, &c->deadline);
@@ -147,6 +159,7 @@ void conn_close_after_flush(struct conn *c)
 	state_move(&c->phase, CONN_FLUSHING);
 	c->dropped = conn_kept(c); /* its memory may be under the protocol's eyes just now */
 	c->paused = false;
+	conn_give_pipe_back(c);
 	timer_stop(&conn_loop(c)->timers, &c->deadline);
 	if (conn_queued(c) == 0)
 		conn_linger(c);
@@ -177,24 +190,15 @@ static void conn_discharge(struct conn *c, size_t n)
 	c->charged -= n;
 }
 
-static void conn_queue_empty(struct conn *c)
-{
-	c->out_at = 0;
-	server_give_spare(c->server, &c->out);
-	conn_discharge(c, c->charged);
-	if (!c->stuck)
-		return;
-	c->stuck = false;
-	c->drained = true;
-	timer_stop(&conn_loop(c)->timers, &c->stall);
-}
-
-/* The socket has taken n bytes of the queue, and perhaps not all. */
+/* The socket has taken n bytes of the queue and the pipe, and perhaps not all. */
 static void conn_flushed(struct conn *c, size_t n)
 {
-	c->out_at += n;
-	if (c->out_at == c->out.len) {
-		conn_queue_empty(c);
+	if (conn_queued(c) == 0) {
+		if (!c->stuck)
+			return;
+		c->stuck = false;
+		c->drained = true;
+		timer_stop(&conn_loop(c)->timers, &c->stall);
 		return;
 	}
 	if (n > 0 || !c->stuck)
@@ -202,20 +206,54 @@ static void conn_flushed(struct conn *c, size_t n)
 	c->stuck = true;
 }
 
-static void conn_flush(struct conn *c)
+/* 0, -EAGAIN, or another negative errno if the stream is broken. */
+static ptrdiff_t conn_flush_queue(struct conn *c)
 {
 	struct iovec piece;
 	ptrdiff_t n;
 
-	if (conn_queued(c) == 0)
-		return;
-	piece = (struct iovec){ c->out.data + c->out_at, conn_queued(c) };
+	if (c->out.len == c->out_at)
+		return 0;
+	piece = (struct iovec){ c->out.data + c->out_at, c->out.len - c->out_at };
 	n = c->stream->ops->write(c->stream, &piece, 1);
+	if (n < 0)
+		return n;
+	c->out_at += (size_t)n;
+	if ((size_t)n < piece.iov_len)
+		return -EAGAIN;
+	c->out_at = 0;
+	server_give_spare(c->server, &c->out);
+	conn_discharge(c, c->charged);
+	return 0;
+}
+
+static ptrdiff_t conn_flush_pipe(struct conn *c)
+{
+	while (c->pipe_left > 0) {
+		ptrdiff_t n = c->stream->ops->splice(c->stream, c->pipe, c->pipe_left);
+
+		if (n < 0)
+			return n;
+		c->pipe_left -= (size_t)n;
+	}
+	return 0;
+}
+
+static void conn_flush(struct conn *c)
+{
+	size_t before = conn_queued(c);
+	ptrdiff_t n;
+
+	if (before == 0)
+		return;
+	n = conn_flush_queue(c);
+	if (n == 0)
+		n = conn_flush_pipe(c);
 	if (n < 0 && n != -EAGAIN) {
 		conn_close(c);
 		return;
 	}
-	conn_flushed(c, n < 0 ? 0 : (size_t)n);
+	conn_flushed(c, before - conn_queued(c));
 	if (c->phase.now == CONN_FLUSHING && conn_queued(c) == 0)
 		conn_linger(c);
 }
@@ -253,6 +291,7 @@ bool conn_write(struct conn *c, const struct iovec *pieces, size_t n_pieces)
 
 	if (conn_is_closing(c))
 		return true;
+	ASSERT(c->pipe_left == 0);
 	for (size_t i = 0; i < n_pieces; i++)
 		total += pieces[i].iov_len;
 	if (c->corks == 0 && conn_queued(c) == 0) {
@@ -275,7 +314,21 @@ bool conn_write(struct conn *c, const struct iovec *pieces, size_t n_pieces)
 
 size_t conn_queued(const struct conn *c)
 {
-	return c->out.len - c->out_at;
+	return c->out.len - c->out_at + c->pipe_left;
+}
+
+bool conn_splice(struct conn *c, int pipe, size_t len)
+{
+	if (conn_is_closing(c))
+		return false;
+	ASSERT(c->pipe_left == 0);
+	c->pipe = pipe;
+	c->pipe_left = len;
+	if (c->corks > 0 || c->stuck)
+		return false;
+	conn_flush(c);
+	conn_update_wants(c);
+	return !conn_is_closing(c) && conn_queued(c) == 0;
 }
 
 void conn_cork(struct conn *c)

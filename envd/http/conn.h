@@ -7,8 +7,9 @@
  *
  *   input    conn reads into the loop's shared buffer and offers it to on_input; what the protocol
  *            leaves is kept (at most HTTP_PENDING_MAX) and reading pauses until conn_resume
- *   output   conn_write tries the socket at once (unless corked) and queues the rest; on_drained
- *            runs, from the loop, when a queue that the socket did not take is empty again
+ *   output   conn_write tries the socket at once (unless corked) and queues the rest, conn_splice
+ *            leaves the rest where it is; on_drained runs, from the loop, when what the socket did
+ *            not take is out
  *   end      conn_close_after_flush (orderly) or conn_close (now). on_gone runs once, from the
  *            loop, with the last chance to let go of the exchanges; the conn is freed after it
  */
@@ -76,6 +77,14 @@ void conn_set_protocol(struct conn *c, const struct conn_protocol *p, void *stat
  */
 bool conn_write(struct conn *c, const struct iovec *pieces, size_t n_pieces);
 size_t conn_queued(const struct conn *c); /* bytes written but not yet taken by the socket */
+
+/*
+ * Writes len bytes that a pipe holds, behind what is queued. Until conn_queued is 0 the pipe is lent,
+ * and nothing else may be written; conn_close and conn_close_after_flush give it back as it is.
+ *
+ * returns  true: it is empty. False: on_drained follows when it is, or else on_gone
+ */
+bool conn_splice(struct conn *c, int pipe, size_t len);
 
 /* Between them conn_write only queues; the last conn_uncork writes once. They nest. */
 void conn_cork(struct conn *c);

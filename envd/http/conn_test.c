@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "http/limits.h"
 #include "http/server_fixture.h"
+#include "tests/support/full_pipe.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/test.h"
 
@@ -367,6 +368,134 @@ static void test_conn_without_memory_for_its_queue_is_cut(void **state)
 	peer_close(&p);
 }
 
+/* ---- output from a pipe ---- */
+
+static void test_conn_splices_what_a_pipe_holds(void **state)
+{
+	struct full_pipe pipe;
+	struct peer p;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 20000);
+	probe_open(&p, *state);
+	write_text("head");
+	assert_true(conn_splice(probe.c, pipe.read_fd, 15000));
+	assert_int_equal(full_pipe_left(&pipe), 5000);
+	write_text("tail");
+	peer_settle(&p);
+	assert_int_equal(p.got.len, 4 + 15000 + 4);
+	full_pipe_check(p.got.data + 4, 15000, 0);
+	assert_memory_equal(p.got.data + 4 + 15000, "tail", 4);
+	assert_int_equal(probe.n_drained, 0);
+	peer_close(&p);
+	full_pipe_close(&pipe);
+}
+
+static void test_conn_pipe_goes_out_behind_a_queue_that_is_stuck(void **state)
+{
+	struct full_pipe pipe;
+	struct peer p;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 500000);
+	probe_open(&p, *state);
+	write_until_stuck();
+	assert_false(conn_splice(probe.c, pipe.read_fd, 500000));
+	assert_true(conn_queued(probe.c) > 500000);
+	assert_int_equal(full_pipe_left(&pipe), 500000); /* not copied anywhere */
+	peer_settle(&p);
+	assert_int_equal(probe.n_drained, 1);
+	assert_int_equal(full_pipe_left(&pipe), 0);
+	assert_int_equal(p.got.len % 100000, 0);
+	full_pipe_check(p.got.data + p.got.len - 500000, 500000, 0);
+	peer_close(&p);
+	full_pipe_close(&pipe);
+}
+
+static void test_conn_corked_pipe_goes_out_at_the_last_uncork(void **state)
+{
+	struct full_pipe pipe;
+	struct peer p;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 10);
+	probe_open(&p, *state);
+	conn_cork(probe.c);
+	write_text("head");
+	assert_false(conn_splice(probe.c, pipe.read_fd, 10));
+	peer_expect(&p, "");
+	conn_uncork(probe.c);
+	assert_int_equal(conn_queued(probe.c), 0);
+	peer_settle(&p);
+	assert_int_equal(p.got.len, 14);
+	peer_close(&p);
+	full_pipe_close(&pipe);
+}
+
+static void test_conn_peer_that_takes_nothing_of_a_pipe_is_cut_in_time(void **state)
+{
+	struct full_pipe pipe;
+	struct peer p;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 1000000);
+	probe_open(&p, *state);
+	conn_deadline(probe.c, 0);
+	assert_false(conn_splice(probe.c, pipe.read_fd, 1000000));
+	server_fixture_pass(*state, HTTP_WRITE_STALL_MS - 1000);
+	assert_int_equal(probe.n_gone, 0);
+	server_fixture_pass(*state, HTTP_WRITE_STALL_MS + 1);
+	assert_int_equal(probe.n_gone, 1);
+	peer_close(&p);
+	full_pipe_close(&pipe);
+}
+
+/* What was there before goes out, the rest of the pipe does not, and nobody waits for it. */
+static void test_conn_close_after_flush_gives_a_pipe_back(void **state)
+{
+	struct full_pipe pipe;
+	struct peer p;
+	size_t left;
+
+	for (int stuck_before = 0; stuck_before <= 1; stuck_before++) {
+		full_pipe_open(&pipe);
+		full_pipe_put(&pipe, 1000000);
+		probe_open(&p, *state);
+		if (stuck_before)
+			write_until_stuck();
+		assert_false(conn_splice(probe.c, pipe.read_fd, 1000000));
+		left = full_pipe_left(&pipe);
+		assert_true(left > 0);
+		conn_close_after_flush(probe.c);
+		peer_settle(&p);
+		assert_true(p.ended && !p.reset);
+		assert_int_equal(full_pipe_left(&pipe), left);
+		assert_int_equal(p.got.len % 100000, (1000000 - left) % 100000);
+		peer_end(&p);
+		assert_int_equal(probe.n_gone, 1);
+		peer_close(&p);
+		full_pipe_close(&pipe);
+	}
+}
+
+static void test_conn_splice_to_a_peer_that_is_gone_ends_it(void **state)
+{
+	struct full_pipe pipe;
+	struct peer p;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 10);
+	probe_open(&p, *state);
+	close(TAKE_FD(p.fd));
+	assert_false(conn_splice(probe.c, pipe.read_fd, 10));
+	assert_false(conn_splice(probe.c, pipe.read_fd, 10)); /* nothing happens any more */
+	assert_int_equal(probe.n_gone, 0);
+	loop_fixture_turn(p.f->loop, 5);
+	assert_int_equal(probe.n_gone, 1);
+	peer_close(&p);
+	full_pipe_close(&pipe);
+}
+
 /* ---- the end ---- */
 
 static void test_conn_close_tells_from_the_loop_and_once(void **state)
@@ -481,6 +610,12 @@ int main(void)
 		T(test_conn_peer_that_takes_nothing_is_cut_in_time),
 		T(test_conn_whose_queue_is_too_much_for_the_server_is_cut),
 		T(test_conn_without_memory_for_its_queue_is_cut),
+		T(test_conn_splices_what_a_pipe_holds),
+		T(test_conn_pipe_goes_out_behind_a_queue_that_is_stuck),
+		T(test_conn_corked_pipe_goes_out_at_the_last_uncork),
+		T(test_conn_peer_that_takes_nothing_of_a_pipe_is_cut_in_time),
+		T(test_conn_close_after_flush_gives_a_pipe_back),
+		T(test_conn_splice_to_a_peer_that_is_gone_ends_it),
 		T(test_conn_close_tells_from_the_loop_and_once),
 		T(test_conn_close_after_flush_waits_for_queue_and_peer),
 		T(test_conn_lingers_only_so_long),

@@ -46,6 +46,14 @@ static bool dead_send(struct exchange *x, const struct iovec *pieces, size_t n)
 	return true;
 }
 
+static bool dead_send_pipe(struct exchange *x, int pipe, size_t len)
+{
+	UNUSED(x);
+	UNUSED(pipe);
+	UNUSED(len);
+	return true;
+}
+
 static void dead_finish(struct exchange *x, const struct http_field *trailers, size_t n)
 {
 	UNUSED(x);
@@ -76,6 +84,7 @@ static const struct exchange_wire dead_wire = {
 	.answer = dead_answer,
 	.begin = dead_begin,
 	.send = dead_send,
+	.send_pipe = dead_send_pipe,
 	.finish = dead_finish,
 	.abort = dead_abort,
 	.trailers = dead_trailers,
@@ -219,6 +228,12 @@ bool exchange_send(struct exchange *x, const struct iovec *pieces, size_t n_piec
 {
 	ASSERT(x->answered && n_pieces <= EXCHANGE_IOV_MAX);
 	return x->wire->send(x, pieces, n_pieces);
+}
+
+bool exchange_send_pipe(struct exchange *x, int pipe, size_t len)
+{
+	ASSERT(x->answered && !x->held && len > 0);
+	return x->wire->send_pipe(x, pipe, len);
 }
 
 void exchange_hold(struct exchange *x)

@@ -8,7 +8,8 @@
  *   request body   pushed, but never before exchange_read and never more than EXCHANGE_WINDOW
  *                  bytes ahead of exchange_consumed: a handler that stops consuming stops the peer
  *   response body  sent in pieces; exchange_send says whether more is welcome, and on_proceed when
- *                  it is welcome again
+ *                  it is welcome again. What a file holds comes through a pipe
+ *                  (exchange_send_pipe), which a pool job fills: this thread reads no file
  *   peer gone      on_stop, once; later sends are swallowed. The exchange stays valid until its
  *                  owner gives it back, so an answer that is still on its way needs no check
  *   peer hung up   on_hangup, HTTP/1 only: it has ended its side before it had an answer. Most have
@@ -145,6 +146,16 @@ void exchange_begin(struct exchange *x, int status, const struct http_field *fie
  * what is sent in spite of that is queued, never lost.
  */
 bool exchange_send(struct exchange *x, const struct iovec *pieces, size_t n_pieces);
+
+/*
+ * Sends len bytes that are in a pipe, whose read end does not block. They are not copied: the pipe is
+ * lent until it is empty, and until then nothing else may be sent, nor the response be finished.
+ * Only for responses with a content_length and a body, and not after exchange_hold.
+ *
+ * returns  true: the pipe is empty (or the exchange was stopped before, and it is as it was). False:
+ *          on_proceed follows when it is empty. on_stop and exchange_abort give it back as it is
+ */
+bool exchange_send_pipe(struct exchange *x, int pipe, size_t len);
 
 /*
  * What is sent from here on is the end of the response, and exchange_finish or exchange_abort

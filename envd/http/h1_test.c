@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "http/limits.h"
 #include "http/server_fixture.h"
+#include "tests/support/full_pipe.h"
 #include "tests/support/test.h"
 
 #define GET(path)   "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -467,6 +468,84 @@ static void test_h1_full_queue_asks_to_wait_and_then_to_proceed(void **state)
 	assert_true(p.got.len > n * 100000);
 	free(piece);
 	peer_close(&p);
+}
+
+static void test_h1_pipe_is_sent_behind_the_head_and_then_proceeds(void **state)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 900004\r\n\r\n";
+	struct server_fixture *f = *state;
+	struct full_pipe pipe;
+	struct held *h;
+	struct peer p;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 900000);
+	peer_open(&p, f);
+	peer_send(&p, GET("/hold") GET("/hello"));
+	h = server_fixture_held(f);
+	exchange_begin(h->x, 200, NULL, 0, 900004);
+	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 900000));
+	assert_int_equal(h->n_proceeds, 0);
+	peer_settle(&p);
+	assert_int_equal(h->n_proceeds, 1);
+	assert_int_equal(full_pipe_left(&pipe), 0);
+	full_pipe_put(&pipe, 4);
+	assert_true(exchange_send_pipe(h->x, pipe.read_fd, 4));
+	peer_settle(&p);
+	full_pipe_check(p.got.data + p.got.len - 900004, 900004, 0);
+	p.got.len -= 900004;
+	peer_expect(&p, head);
+	exchange_finish(&h->x, NULL, 0);
+	peer_expect(&p, HELLO);
+	peer_close(&p);
+	full_pipe_close(&pipe);
+}
+
+static void test_h1_abort_takes_a_pipe_back_and_cuts(void **state)
+{
+	struct server_fixture *f = *state;
+	struct full_pipe pipe;
+	struct held *h;
+	struct peer p;
+	size_t left;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 1000000);
+	peer_open(&p, f);
+	peer_send(&p, GET("/hold"));
+	h = server_fixture_held(f);
+	exchange_begin(h->x, 200, NULL, 0, 1000000);
+	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
+	left = full_pipe_left(&pipe);
+	exchange_abort(&h->x);
+	peer_settle(&p);
+	assert_true(p.ended);
+	assert_true(p.got.len < 1000000);
+	assert_int_equal(full_pipe_left(&pipe), left);
+	peer_close(&p);
+	full_pipe_close(&pipe);
+}
+
+static void test_h1_peer_that_goes_gives_a_pipe_back(void **state)
+{
+	struct server_fixture *f = *state;
+	struct full_pipe pipe;
+	struct held *h;
+	struct peer p;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 1000000);
+	peer_open(&p, f);
+	peer_send(&p, GET("/hold"));
+	h = server_fixture_held(f);
+	exchange_begin(h->x, 200, NULL, 0, 2000000);
+	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
+	peer_close(&p);
+	assert_int_equal(h->n_stops, 1);
+	assert_int_equal(h->n_proceeds, 0);
+	assert_true(exchange_send_pipe(h->x, pipe.read_fd, 1)); /* swallowed */
+	assert_true(full_pipe_left(&pipe) > 0);
+	full_pipe_close(&pipe);
 }
 
 /* Behind another answer it is written in one go with it, perhaps without the socket ever filling. */
@@ -968,6 +1047,9 @@ int main(void)
 		T(test_h1_1_0_stream_runs_until_the_close),
 		T(test_h1_stream_short_of_its_length_is_cut),
 		T(test_h1_full_queue_asks_to_wait_and_then_to_proceed),
+		T(test_h1_pipe_is_sent_behind_the_head_and_then_proceeds),
+		T(test_h1_abort_takes_a_pipe_back_and_cuts),
+		T(test_h1_peer_that_goes_gives_a_pipe_back),
 		T(test_h1_pipelined_streams_go_on_to_their_end),
 		T(test_h1_abort_before_the_head_sends_nothing),
 		T(test_h1_abort_leaves_the_answers_before_it_alone),

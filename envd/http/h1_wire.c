@@ -183,6 +183,20 @@ static bool h1_send(struct exchange *x, const struct iovec *pieces, size_t n)
 	return !q->want_proceed;
 }
 
+static bool h1_send_pipe(struct exchange *x, int pipe, size_t len)
+{
+	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
+	struct conn *c = q->h1->conn;
+	struct iovec head;
+
+	ASSERT(!q->no_body && q->left >= 0 && len <= (uint64_t)q->left);
+	q->left -= (int64_t)len;
+	if (h1_put_head(q, &head) > 0)
+		conn_write(c, &head, 1);
+	q->want_proceed = !conn_splice(c, pipe, len);
+	return !q->want_proceed;
+}
+
 static void h1_finish(struct exchange *x, const struct http_field *trailers, size_t n)
 {
 	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
@@ -274,6 +288,7 @@ const struct exchange_wire h1_wire = {
 	.answer = h1_answer,
 	.begin = h1_begin,
 	.send = h1_send,
+	.send_pipe = h1_send_pipe,
 	.finish = h1_finish,
 	.abort = h1_abort,
 	.trailers = h1_trailers,

@@ -135,15 +135,27 @@ size_t h2_response_queued(const struct h2_stream *s)
 	return s->out.len - s->out_sent;
 }
 
-size_t h2_response_send_high(const struct h2_stream *s)
+bool h2_response_waits(const struct h2_stream *s)
+{
+	return h2_response_queued(s) > 0 || s->pipe_left > 0;
+}
+
+static size_t response_send_high(const struct h2_stream *s)
 {
 	return s->h2->queued_bytes > H2_SEND_TOTAL ? H2_SEND_LEAST : EXCHANGE_SEND_HIGH;
+}
+
+bool h2_response_may_proceed(const struct h2_stream *s)
+{
+	return s->wants_proceed && s->pipe_left == 0 &&
+	       h2_response_queued(s) <= response_send_high(s) / 2;
 }
 
 void h2_response_deinit(struct h2_stream *s)
 {
 	buf_deinit(&s->out);
 	s->out_sent = 0;
+	s->pipe_left = 0;
 	freep(&s->begun);
 	freep(&s->trailers_out);
 }
@@ -179,9 +191,20 @@ static size_t response_dequeue(struct h2_stream *s, uint8_t *to, size_t room)
 		server_give_spare(s->server, &s->out);
 		s->out_sent = 0;
 	}
-	h2_stream_watch(s);
-	if (s->wants_proceed && h2_response_queued(s) <= h2_response_send_high(s) / 2)
-		h2_stream_make_ready(s);
+	return n;
+}
+
+/* What the pipe holds is there: this waits for nothing. Negative: it is not, in spite of that. */
+static ssize_t response_read_pipe(struct h2_stream *s, uint8_t *to, size_t room)
+{
+	ssize_t n = 0;
+
+	if (room == 0 || s->pipe_left == 0)
+		return 0;
+	n = read(s->pipe, to, MIN(room, s->pipe_left));
+	if (n <= 0)
+		return -1;
+	s->pipe_left -= (size_t)n;
 	return n;
 }
 
@@ -189,9 +212,17 @@ static ssize_t response_on_pull(nghttp2_session *session, int32_t id, uint8_t *t
                                 uint32_t *flags, nghttp2_data_source *source, void *data)
 {
 	struct h2_stream *s = source->ptr;
-	size_t n = response_dequeue(s, to, room);
+	ssize_t n = (ssize_t)response_dequeue(s, to, room), piped;
 
 	UNUSED(data);
+	piped = response_read_pipe(s, to + n, room - (size_t)n);
+	if (piped < 0)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* it resets the stream */
+	n += piped;
+	if (n > 0)
+		h2_stream_watch(s);
+	if (h2_response_may_proceed(s))
+		h2_stream_make_ready(s);
 	if (s->response.now == H2_RESPONSE_FINISHED && !h2_response_queued(s)) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		if (s->trailers_out) {
@@ -203,7 +234,7 @@ static ssize_t response_on_pull(nghttp2_session *session, int32_t id, uint8_t *t
 		s->out_deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
-	return (ssize_t)n;
+	return n;
 }
 
 static void response_resume(struct h2_stream *s)
@@ -272,23 +303,44 @@ static void response_submit_begun(struct h2_stream *s, bool has_body)
 	response_submit(s, head, has_body);
 }
 
+static void response_begin_sending(struct h2_stream *s)
+{
+	if (!s->begun)
+		return;
+	state_move(&s->response, H2_RESPONSE_SENDING);
+	response_submit_begun(s, true);
+}
+
 bool h2_response_send(struct exchange *x, const struct iovec *pieces, size_t n)
 {
 	struct h2_stream *s = CONTAINER_OF(x, struct h2_stream, x);
 
 	if (s->no_body)
 		return true;
-	if (s->begun) {
-		state_move(&s->response, H2_RESPONSE_SENDING);
-		response_submit_begun(s, true);
-	}
+	response_begin_sending(s);
 	for (size_t i = 0; i < n; i++)
 		response_queue(s, pieces[i].iov_base, pieces[i].iov_len);
 	response_check_queue(s);
 	response_resume(s);
 	h2_stream_watch(s);
-	s->wants_proceed = h2_response_queued(s) >= h2_response_send_high(s);
+	s->wants_proceed = h2_response_queued(s) >= response_send_high(s);
 	return !s->wants_proceed;
+}
+
+bool h2_response_send_pipe(struct exchange *x, int pipe, size_t len)
+{
+	struct h2_stream *s = CONTAINER_OF(x, struct h2_stream, x);
+
+	ASSERT(!s->no_body && s->pipe_left == 0 && s->out_left >= 0 &&
+	       len <= (uint64_t)s->out_left);
+	response_begin_sending(s);
+	s->out_left -= (int64_t)len;
+	s->pipe = pipe;
+	s->pipe_left = len;
+	s->wants_proceed = true;
+	response_resume(s);
+	h2_stream_watch(s);
+	return false;
 }
 
 void h2_response_finish(struct exchange *x, const struct http_field *trailers, size_t n)

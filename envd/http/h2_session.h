@@ -136,7 +136,9 @@ struct h2_stream {
 	struct h2_head *begun; /* waits for the first send      */
 	struct h2_head *trailers_out;
 	struct buf out;
-	size_t out_sent;   /* bytes of out already framed   */
+	size_t out_sent; /* bytes of out already framed   */
+	int pipe;        /* lent while pipe_left > 0, framed after out */
+	size_t pipe_left;
 	int64_t out_left;  /* of a declared length; -1 none */
 	bool no_body;      /* HEAD, 204, 304                */
 	bool out_deferred; /* nghttp2 waits for resume_data */
@@ -189,8 +191,10 @@ void h2_response_answer(struct exchange *x, int status, const struct http_field 
 void h2_response_begin(struct exchange *x, int status, const struct http_field *fields, size_t n,
                        int64_t content_length);
 bool h2_response_send(struct exchange *x, const struct iovec *pieces, size_t n);
+bool h2_response_send_pipe(struct exchange *x, int pipe, size_t len);
 void h2_response_finish(struct exchange *x, const struct http_field *trailers, size_t n);
 void h2_response_continue(struct h2_stream *s);
 void h2_response_deinit(struct h2_stream *s);
 size_t h2_response_queued(const struct h2_stream *s);
-size_t h2_response_send_high(const struct h2_stream *s);
+bool h2_response_waits(const struct h2_stream *s);       /* for the client's windows */
+bool h2_response_may_proceed(const struct h2_stream *s); /* on_proceed is due */

@@ -143,7 +143,7 @@ void h2_stream_watch(struct h2_stream *s)
 	struct timers *timers = &s->h2->loop->timers;
 	uint64_t after_ms = wants_body ? HTTP_BODY_IDLE_MS : 0;
 
-	if (h2_response_queued(s))
+	if (h2_response_waits(s))
 		after_ms = HTTP_WRITE_STALL_MS;
 	if (s->lingering)
 		return;
@@ -249,8 +249,7 @@ void h2_stream_tell(struct h2_stream *s)
 		state_move(&s->request, H2_REQUEST_TOLD);
 		s->x.ops->on_body_end(&s->x, EXCHANGE_BODY_COMPLETE);
 	}
-	if (exchange_is_owned(&s->x) && s->wants_proceed &&
-	    h2_response_queued(s) <= h2_response_send_high(s) / 2) {
+	if (exchange_is_owned(&s->x) && h2_response_may_proceed(s)) {
 		s->wants_proceed = false;
 		s->x.ops->on_proceed(&s->x);
 	}
@@ -307,6 +306,7 @@ static void wire_release(struct exchange *x)
 
 	buf_deinit(&s->in);
 	s->wants_proceed = false;
+	s->pipe_left = 0;
 	h2_check(s->h2, nghttp2_session_consume_stream(s->h2->session, s->id, held));
 	stream_unhold(s, held);
 	h2_stream_watch(s);
@@ -319,6 +319,7 @@ const struct exchange_wire h2_wire = {
 	.answer = h2_response_answer,
 	.begin = h2_response_begin,
 	.send = h2_response_send,
+	.send_pipe = h2_response_send_pipe,
 	.finish = h2_response_finish,
 	.abort = wire_abort,
 	.trailers = wire_trailers,

@@ -9,6 +9,7 @@
 #include "http/conn.h"
 #include "http/h2_session.h"
 #include "http/limits.h"
+#include "tests/support/full_pipe.h"
 #include "tests/support/test.h"
 
 static bool send_bytes(struct peer_handler *h, size_t len)
@@ -757,6 +758,143 @@ static void test_h2_body_that_does_not_come_is_given_up_after_the_limit(void **s
 	assert_int_equal(peer_stream(p, id)->reset_code, NGHTTP2_CANCEL);
 }
 
+/* ---- response bodies from a pipe ---- */
+
+static void test_h2_pipe_is_framed_as_the_windows_allow(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	struct peer_handler *h = &p->handlers[0];
+	struct full_pipe pipe;
+	int32_t id;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 200000);
+	peer_begin(p);
+	id = peer_get(p, "/x");
+	peer_run(p);
+	exchange_begin(h->x, 200, NULL, 0, 200004);
+	send_text(h, "head");
+	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 200000));
+	peer_run(p);
+	assert_int_equal(peer_stream(p, id)->body_bytes, 200004);
+	assert_memory_equal(peer_stream(p, id)->body, "head", 4);
+	full_pipe_check(peer_stream(p, id)->body + 4, PEER_BODY_KEPT - 4, 0);
+	assert_int_equal(full_pipe_left(&pipe), 0);
+	assert_int_equal(h->n_proceeds, 1);
+	exchange_finish(&h->x, NULL, 0);
+	peer_run(p);
+	assert_true(peer_stream(p, id)->ended);
+	full_pipe_close(&pipe);
+}
+
+/* A slow reader holds what is in its pipe, and no memory of ours. */
+static void test_h2_pipe_of_a_stalled_stream_stays_as_it_is(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	struct peer_handler *h = &p->handlers[0];
+	struct full_pipe pipe;
+	int32_t id;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 1000000);
+	peer_begin(p);
+	peer_close_windows(p);
+	id = peer_get(p, "/x");
+	peer_run(p);
+	exchange_begin(h->x, 200, NULL, 0, 1000000);
+	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
+	peer_run(p);
+	assert_int_equal(full_pipe_left(&pipe), 1000000);
+	assert_int_equal(h->n_proceeds, 0);
+	peer_pass_ms(p, HTTP_WRITE_STALL_MS + 1);
+	assert_true(h->stopped);
+	assert_int_equal(peer_stream(p, id)->reset_code, NGHTTP2_CANCEL);
+	full_pipe_close(&pipe);
+}
+
+static void test_h2_pipe_goes_through_a_small_window(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	struct peer_handler *h = &p->handlers[0];
+	struct full_pipe pipe;
+	int32_t id;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 10000);
+	peer_begin(p);
+	peer_close_windows(p);
+	id = peer_get(p, "/x");
+	peer_run(p);
+	exchange_begin(h->x, 200, NULL, 0, 10000);
+	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 10000));
+	peer_run(p);
+	/* The client opens it again as it takes what comes. */
+	nghttp2_submit_window_update(p->session, NGHTTP2_FLAG_NONE, id, 100);
+	peer_run(p);
+	assert_int_equal(peer_stream(p, id)->body_bytes, 10000);
+	assert_int_equal(h->n_proceeds, 1);
+	exchange_finish(&h->x, NULL, 0);
+	peer_run(p);
+	assert_true(peer_stream(p, id)->ended);
+	full_pipe_close(&pipe);
+}
+
+static void in_each_pipe_state(void **state, void (*act)(struct h2_peer *p, int32_t id))
+{
+	struct h2_peer *p = peer_of(state);
+
+	for (int how = 0; how < 3; how++) {
+		struct peer_handler *h = &p->handlers[0];
+		struct full_pipe pipe;
+		int32_t id;
+
+		full_pipe_open(&pipe);
+		full_pipe_put(&pipe, 1000000);
+		p->n_handlers = 0;
+		peer_connect(p);
+		peer_begin(p);
+		if (how == 1)
+			peer_close_windows(p);
+		id = peer_get(p, "/x");
+		peer_run(p);
+		exchange_begin(h->x, 200, NULL, 0, 2000000);
+		assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
+		if (how > 0)
+			peer_run(p);
+		act(p, id);
+		assert_null(h->x);
+		assert_int_equal(h->n_proceeds, how == 2);
+		full_pipe_close(&pipe);
+		peer_run(p);
+	}
+}
+
+static void test_h2_pipe_is_given_back_in_each_state(void **state)
+{
+	in_each_pipe_state(state, act_owner_aborts);
+	in_each_pipe_state(state, act_peer_resets);
+	in_each_pipe_state(state, act_peer_vanishes);
+}
+
+static void test_h2_pipe_with_less_than_was_said_resets_the_stream(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	struct full_pipe pipe;
+	int32_t id;
+
+	full_pipe_open(&pipe);
+	full_pipe_put(&pipe, 10);
+	peer_begin(p);
+	id = peer_get(p, "/x");
+	peer_run(p);
+	exchange_begin(p->handlers[0].x, 200, NULL, 0, 20);
+	assert_false(exchange_send_pipe(p->handlers[0].x, pipe.read_fd, 20));
+	peer_run(p);
+	assert_true(p->handlers[0].stopped);
+	assert_true(peer_stream(p, id)->reset);
+	full_pipe_close(&pipe);
+}
+
 /* ---- the connection ---- */
 
 static void test_h2_idle_connection_ends_with_a_goaway(void **state)
@@ -980,6 +1118,11 @@ int main(void)
 		TEST(test_h2_finish_in_each_state_ends_the_stream),
 		TEST(test_h2_peer_vanishing_in_each_state_stops_the_owner),
 		TEST(test_h2_reset_after_the_answer_frees_what_is_queued),
+		TEST(test_h2_pipe_is_framed_as_the_windows_allow),
+		TEST(test_h2_pipe_of_a_stalled_stream_stays_as_it_is),
+		TEST(test_h2_pipe_goes_through_a_small_window),
+		TEST(test_h2_pipe_is_given_back_in_each_state),
+		TEST(test_h2_pipe_with_less_than_was_said_resets_the_stream),
 		TEST(test_h2_send_asks_to_wait_and_proceeds_when_the_window_opens),
 		TEST(test_h2_stalled_stream_does_not_stall_another),
 		TEST(test_h2_many_stalled_streams_are_given_less_room_each),

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,7 @@ int server_fixture_setup(void **state)
 {
 	struct fixture_state *s = xcalloc(1, sizeof *s);
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	loop_fixture_setup(&s->loop_state);
 	s->f.loop = loop_fixture_loop(&s->loop_state);
 	s->f.server = server_new(s->f.loop, fixture_on_request, &s->f);

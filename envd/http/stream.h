@@ -27,6 +27,11 @@ struct stream_ops {
 	ptrdiff_t (*read)(struct stream *s, void *data, size_t len);
 	/* Bytes written, perhaps fewer than offered; -EAGAIN; or negative errno. */
 	ptrdiff_t (*write)(struct stream *s, const struct iovec *pieces, size_t n_pieces);
+	/*
+	 * As write, of the first len bytes that a pipe holds and nobody else touches; those that were
+	 * written have left it. One that must change the bytes reads them.
+	 */
+	ptrdiff_t (*splice)(struct stream *s, int pipe, size_t len);
 	/* Which facts on_ready is wanted for. Repeating costs nothing. */
 	void (*want)(struct stream *s, unsigned facts);
 	void (*end_output)(struct stream *s);

@@ -5,6 +5,7 @@
 #include "http/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -45,6 +46,20 @@ static ptrdiff_t stream_socket_write(struct stream *s, const struct iovec *piece
 		n = n_pieces == 1 ? send(k->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL)
 		                  : sendmsg(k->fd, &message, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+/* What the pipe holds has been read before: this waits for no file. */
+static ptrdiff_t stream_socket_splice(struct stream *s, int pipe, size_t len)
+{
+	struct stream_socket *k = CONTAINER_OF(s, struct stream_socket, base);
+	ssize_t n;
+
+	do
+		n = splice(pipe, NULL, k->fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return -EIO; /* nothing is in the pipe and nobody can put anything there */
 	return n < 0 ? -errno : n;
 }
 
@@ -112,6 +127,7 @@ static void stream_socket_close(struct stream *s, bool abrupt)
 static const struct stream_ops stream_socket_ops = {
 	.read = stream_socket_read,
 	.write = stream_socket_write,
+	.splice = stream_socket_splice,
 	.want = stream_socket_want,
 	.end_output = stream_socket_end_output,
 	.close = stream_socket_close,

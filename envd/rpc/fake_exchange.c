@@ -67,9 +67,37 @@ static bool fake_wire_send(struct exchange *x, const struct iovec *pieces, size_
 
 	assert_true(f->is_answered);
 	assert_false(f->is_finished);
+	assert_int_equal(f->pipe_left, 0);
 	for (size_t i = 0; i < n; i++)
 		buf_append(&f->body, pieces[i].iov_base, pieces[i].iov_len);
 	f->n_sends++;
+	return !f->is_full;
+}
+
+static void fake_drain(struct fake_exchange *f)
+{
+	while (f->pipe_left > 0) {
+		uint8_t piece[4096];
+		ssize_t n = read(f->pipe, piece, MIN(sizeof piece, f->pipe_left));
+
+		assert_true(n > 0);
+		buf_append(&f->body, piece, (size_t)n);
+		f->pipe_left -= (size_t)n;
+	}
+}
+
+static bool fake_wire_send_pipe(struct exchange *x, int pipe, size_t len)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	assert_true(f->is_answered);
+	assert_false(f->is_finished);
+	assert_int_equal(f->pipe_left, 0);
+	f->pipe = pipe;
+	f->pipe_left = len;
+	f->n_sends++;
+	if (!f->is_full)
+		fake_drain(f);
 	return !f->is_full;
 }
 
@@ -78,6 +106,7 @@ static void fake_wire_finish(struct exchange *x, const struct http_field *traile
 	struct fake_exchange *f = fake_of(x);
 
 	assert_false(f->is_finished);
+	assert_int_equal(f->pipe_left, 0);
 	f->is_finished = true;
 	put_fields(&f->trailers, trailers, n);
 }
@@ -106,6 +135,7 @@ static const struct exchange_wire fake_wire = {
 	.answer = fake_wire_answer,
 	.begin = fake_wire_begin,
 	.send = fake_wire_send,
+	.send_pipe = fake_wire_send_pipe,
 	.finish = fake_wire_finish,
 	.abort = fake_wire_abort,
 	.trailers = fake_wire_trailers,
@@ -218,6 +248,7 @@ void fake_hangup(struct fake_exchange *f)
 void fake_proceed(struct fake_exchange *f)
 {
 	f->is_full = false;
+	fake_drain(f);
 	if (!f->is_released)
 		f->x.ops->on_proceed(&f->x);
 }

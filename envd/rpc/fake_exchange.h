@@ -30,7 +30,9 @@ struct fake_exchange {
 	struct buf body;
 	struct buf trailers; /* as head */
 	/* what the peer does */
-	bool is_full; /* sends answer false */
+	bool is_full;     /* sends answer false */
+	int pipe;         /* of exchange_send_pipe, read by fake_proceed */
+	size_t pipe_left; /* bytes */
 };
 
 /* fields: "name: value\n"..., names in lower case; both live as long as the exchange. */
