@@ -2,6 +2,7 @@
  * The response of one stream: its fields as HTTP/2 wants them, and a queue that nghttp2 pulls DATA
  * frames from as fast as the client's windows allow.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,15 +152,6 @@ bool h2_response_may_proceed(const struct h2_stream *s)
 	       h2_response_queued(s) <= response_send_high(s) / 2;
 }
 
-void h2_response_deinit(struct h2_stream *s)
-{
-	buf_deinit(&s->out);
-	s->out_sent = 0;
-	s->pipe_left = 0;
-	freep(&s->begun);
-	freep(&s->trailers_out);
-}
-
 static void response_queue(struct h2_stream *s, const void *data, size_t len)
 {
 	if (s->out_left >= 0) {
@@ -172,10 +164,35 @@ static void response_queue(struct h2_stream *s, const void *data, size_t len)
 		buf_consume(&s->out, s->out_sent);
 		s->out_sent = 0;
 	}
+	if (buf_error(&s->out))
+		return;
+	if (!server_charge_queue(s->server, len)) {
+		s->out.error = -ENOBUFS; /* others have it all */
+		return;
+	}
 	server_take_spare(s->server, &s->out);
 	buf_append(&s->out, data, len);
-	if (!buf_error(&s->out))
+	if (buf_error(&s->out))
+		server_discharge_queue(s->server, len);
+	else
 		s->h2->queued_bytes += len;
+}
+
+static void response_unqueue(struct h2_stream *s, size_t len)
+{
+	s->out_sent += len;
+	s->h2->queued_bytes -= len;
+	server_discharge_queue(s->server, len);
+}
+
+void h2_response_deinit(struct h2_stream *s)
+{
+	response_unqueue(s, h2_response_queued(s));
+	buf_deinit(&s->out);
+	s->out_sent = 0;
+	s->pipe_left = 0;
+	freep(&s->begun);
+	freep(&s->trailers_out);
 }
 
 static size_t response_dequeue(struct h2_stream *s, uint8_t *to, size_t room)
@@ -185,8 +202,7 @@ static size_t response_dequeue(struct h2_stream *s, uint8_t *to, size_t room)
 	if (!n)
 		return 0;
 	memcpy(to, s->out.data + s->out_sent, n);
-	s->out_sent += n;
-	s->h2->queued_bytes -= n;
+	response_unqueue(s, n);
 	if (!h2_response_queued(s)) {
 		server_give_spare(s->server, &s->out);
 		s->out_sent = 0;

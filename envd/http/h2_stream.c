@@ -111,19 +111,18 @@ void h2_stream_closed(struct h2_stream *s)
 	struct h2 *h = s->h2;
 
 	stream_unhold(s, s->held_bytes);
-	h->queued_bytes -= h2_response_queued(s);
 	h->n_streams--;
 	if (h->upgraded == s)
 		h->upgraded = NULL;
 	if (h->deadline == H2_WAITS_REQUEST)
 		h->deadline = H2_WAITS_NOT; /* the time between requests begins anew */
-	s->h2 = NULL;
 	list_remove(&s->link);
 	list_remove(&s->ready_link);
 	timer_stop(&h->loop->timers, &s->stall);
 	server_discharge_head(s->server, s->charged);
 	buf_deinit(&s->in);
 	h2_response_deinit(s);
+	s->h2 = NULL;
 	/* May free s, may call anybody. */
 	exchange_gone(&s->x, exchange_is_owned(&s->x) ? stream_free : stream_give_block);
 }

@@ -722,6 +722,32 @@ static void test_h2_many_stalled_streams_are_given_less_room_each(void **state)
 	assert_true(queued < H2_SEND_TOTAL + 500 * (H2_SEND_LEAST + 1024));
 }
 
+static void test_h2_response_that_is_too_much_for_the_server_is_reset(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	int32_t first, second;
+
+	peer_begin(p);
+	peer_close_windows(p);
+	first = peer_get(p, "/x");
+	second = peer_get(p, "/y");
+	peer_run(p);
+	assert_true(server_charge_queue(p->server, SERVER_QUEUES_MAX - 10000));
+	exchange_answer(&p->handlers[0].x, 200, NULL, 0,
+	                (struct span){ p->handlers[0].body, PEER_BODY_KEPT });
+	exchange_begin(p->handlers[1].x, 200, NULL, 0, -1);
+	send_bytes(&p->handlers[1], 10000 - PEER_BODY_KEPT + 1);
+	peer_run(p);
+	assert_true(p->handlers[1].stopped);
+	assert_int_equal(peer_stream(p, second)->reset_code, NGHTTP2_INTERNAL_ERROR);
+	nghttp2_submit_window_update(p->session, NGHTTP2_FLAG_NONE, first, PEER_BODY_KEPT);
+	peer_run(p);
+	assert_true(peer_stream(p, first)->ended);
+	/* What has gone out is not charged any more. */
+	assert_true(server_charge_queue(p->server, 10000));
+	server_discharge_queue(p->server, SERVER_QUEUES_MAX);
+}
+
 static void test_h2_stalled_response_is_given_up_after_the_limit(void **state)
 {
 	struct h2_peer *p = peer_of(state);
@@ -1126,6 +1152,7 @@ int main(void)
 		TEST(test_h2_send_asks_to_wait_and_proceeds_when_the_window_opens),
 		TEST(test_h2_stalled_stream_does_not_stall_another),
 		TEST(test_h2_many_stalled_streams_are_given_less_room_each),
+		TEST(test_h2_response_that_is_too_much_for_the_server_is_reset),
 		TEST(test_h2_stalled_response_is_given_up_after_the_limit),
 		TEST(test_h2_body_that_does_not_come_is_given_up_after_the_limit),
 		TEST(test_h2_idle_connection_ends_with_a_goaway),

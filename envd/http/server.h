@@ -83,7 +83,7 @@ void server_give_spare(struct server *s, struct buf *b); /* empties b, which the
 bool server_charge_head(struct server *s, size_t bytes) MUST_CHECK;
 void server_discharge_head(struct server *s, size_t bytes);
 
-/* Output that sockets have not taken, all connections together. */
+/* Output that sockets have not taken, and that streams of HTTP/2 may not send yet, all together. */
 #define SERVER_QUEUES_MAX (2u * HTTP_QUEUE_MAX) /* bytes; a stuck peer leaves room for another */
 bool server_charge_queue(struct server *s, size_t bytes) MUST_CHECK;
 void server_discharge_queue(struct server *s, size_t bytes);
