@@ -92,7 +92,8 @@ struct process {
 	int pidfd;
 	uv_poll_t pid_poll;
 	bool has_pid_poll;
-	unsigned facts; /* what has happened, in any order: PROCESS_FACT_ in process.c */
+	bool has_lost_pid; /* to a later process: nobody means this one by it any more */
+	unsigned facts;    /* what has happened, in any order: PROCESS_FACT_ in process.c */
 	struct process_exit exit;
 	struct spawn_failure failure;
 	size_t n_failure; /* bytes of it that have arrived */

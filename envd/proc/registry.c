@@ -81,17 +81,6 @@ static void ended_make_room(struct registry *r)
 	r->ended_cap = cap;
 }
 
-static bool has_pid(const struct registry *r, pid_t pid, const struct process *except)
-{
-	struct process *p;
-
-	LIST_FOR_EACH(&r->processes, p, struct process, link) {
-		if (p != except && p->pid == pid && process_is_live(p))
-			return true;
-	}
-	return false;
-}
-
 static void ended_forget_pid(struct registry *r, pid_t pid)
 {
 	for (size_t i = 0; i < r->n_ended; i++) {
@@ -106,8 +95,7 @@ void registry_retain(struct registry *r, const struct process *p)
 
 	if (tag && strlen(tag) > REGISTRY_RETAIN_TAG_MAX)
 		tag = NULL;
-	/* Its number belongs to a successor already: it speaks for that one only. */
-	if (has_pid(r, p->pid, p))
+	if (p->has_lost_pid)
 		return;
 	ended_forget_pid(r, p->pid);
 	ended_make_room(r);
@@ -122,10 +110,21 @@ void registry_retain(struct registry *r, const struct process *p)
 		ended_schedule(r, loop_now_ms(r->loop));
 }
 
+static void registry_take_pid(struct registry *r, const struct process *p)
+{
+	struct process *earlier;
+
+	LIST_FOR_EACH(&r->processes, earlier, struct process, link) {
+		if (earlier != p && earlier->pid == p->pid)
+			earlier->has_lost_pid = true;
+	}
+}
+
 void registry_claim(struct registry *r, const struct process *p)
 {
 	const char *tag = p->config->tag;
 
+	registry_take_pid(r, p);
 	for (size_t i = 0; i < r->n_ended; i++) {
 		struct ended *ended = ended_at(r, i);
 
@@ -173,7 +172,7 @@ static bool selector_matches(struct selector selector, const struct process *p)
 	if (!process_is_live(p))
 		return false;
 	if (!selector.tag)
-		return p->pid == selector.pid;
+		return p->pid == selector.pid && !p->has_lost_pid;
 	return p->config->tag && strcmp(p->config->tag, selector.tag) == 0;
 }
 

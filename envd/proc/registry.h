@@ -1,8 +1,9 @@
 /*
  * All processes, by pid and by tag, and the ends of those that ended recently.
  *
- * A pid may be used again while an earlier process with it is still being drained, and a retained
- * end never speaks for a newer owner of its pid or tag (process.md 6). Loop thread only.
+ * A pid may be used again while an earlier process with it is still being drained: from then on it
+ * means the later one, also when that has ended first. A retained end never speaks for a newer owner
+ * of its pid or tag (process.md 6). Loop thread only.
  */
 #pragma once
 
@@ -83,7 +84,8 @@ struct process *registry_find_again(const struct registry *r, uint64_t serial);
 /* The retained end; NULL if there is none. Valid until the next start or end. */
 const struct ended *registry_find_ended(const struct registry *r, struct selector selector);
 
-/* For struct process: a start claims its pid and tag, an end is retained. */
+/* For struct process: a start claims its pid and tag; an end is retained, unless the pid has been
+ * claimed by another since. */
 void registry_add(struct registry *r, struct process *p);
 void registry_claim(struct registry *r, const struct process *p);
 void registry_retain(struct registry *r, const struct process *p);

@@ -176,6 +176,27 @@ static void test_registry_late_end_of_a_reused_pid_is_not_retained(void **state)
 	assert_int_equal(registry_find_ended(r, BY_PID(77))->exit.code, 2);
 }
 
+static void
+test_registry_pid_is_that_of_its_last_owner_though_an_earlier_one_outlives_it(void **state)
+{
+	struct process_fixture *f = *state;
+	struct registry *r = &f->registry;
+	struct process *old = fake_process(r, 77, 1, PROCESS_DRAINING, "old");
+	struct process *new = fake_process(r, 77, 2, PROCESS_RUNNING, NULL);
+	CLEANUP(err_clear) struct err e = { 0 };
+
+	registry_claim(r, new);
+	assert_ptr_equal(registry_find(r, BY_PID(77), &e), new);
+	assert_ptr_equal(registry_find(r, BY_TAG("old"), &e), old);
+	registry_retain(r, new);
+	fake_free(r, new);
+	expect_not_found(f, BY_PID(77), "process with pid 77 not found");
+	assert_int_equal(registry_find_ended(r, BY_PID(77))->exit.code, 2);
+	registry_retain(r, old);
+	fake_free(r, old);
+	assert_int_equal(registry_find_ended(r, BY_PID(77))->exit.code, 2);
+}
+
 static void test_registry_finds_again_the_same_process_and_no_later_owner_of_its_pid(void **state)
 {
 	struct process_fixture *f = *state;
@@ -355,6 +376,7 @@ int main(void)
 		TEST(test_registry_end_is_retained_before_it_is_told_and_for_30_s),
 		TEST(test_registry_start_with_the_same_tag_forgets_the_retained_end),
 		TEST(test_registry_late_end_of_a_reused_pid_is_not_retained),
+		TEST(test_registry_pid_is_that_of_its_last_owner_though_an_earlier_one_outlives_it),
 		TEST(test_registry_finds_again_the_same_process_and_no_later_owner_of_its_pid),
 		TEST(test_registry_start_with_the_same_pid_forgets_the_retained_end),
 		TEST(test_registry_timer_of_an_older_end_spares_the_newer),

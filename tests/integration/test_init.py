@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -14,13 +15,16 @@ from processes import ROOT, Run, sh, wait_for
 
 HAS_NAMESPACES = ROOT and subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"],
                                          capture_output=True).returncode == 0
+KERNEL = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
 
 
 class InitEnvd(Envd):
     """Below `unshare`, whose only child it is. Numbers of its processes are those of its namespace."""
 
-    def __init__(self, under=(), **options):
-        super().__init__(under=(*under, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"), **options)
+    def __init__(self, under=(), inside=(), **options):
+        """inside: a command in the namespace that execs it."""
+        unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+        super().__init__(under=(*under, *unshare, *inside), **options)
 
     @property
     def pid(self):
@@ -51,6 +55,62 @@ class OrphanTest(BinaryTest):
         self.assertEqual(Run(stream).code, 3)
         stream.close()
         self.assertEqual(len(self.children()), 1)
+        self.assert_nothing_left()
+
+
+@unittest.skipUnless(HAS_NAMESPACES and KERNEL >= (6, 14), "needs root and a kernel whose pid_max is a namespace's own")
+class ReusedPidTest(BinaryTest):
+    """Twenty numbers for all processes: each comes back at once."""
+    PID_MAX = 320  # the kernel goes round from 300
+
+    def make_envd(self):
+        inside = ("sh", "-c", f'echo {self.PID_MAX} >/proc/sys/kernel/pid_max && exec "$@"', "sh")
+        return InitEnvd(inside=inside, env=self.ENVIRONMENT)
+
+    def go_round(self):
+        while self.run_sh("true").events[0]["start"]["pid"] < self.PID_MAX - 1:
+            pass
+
+    def test_every_end_is_that_of_the_last_process_with_the_number(self):
+        self.go_round()
+        pids = set()
+        for i in range(100):
+            run = self.run_sh(f"exit {i}")
+            pid = run.events[0]["start"]["pid"]
+            again = self.connect({"pid": pid})
+            self.assertEqual([run.code, Run(again).code], [i, i])
+            again.close()
+            pids.add(pid)
+        self.assertLessEqual(len(pids), 20)
+        self.assert_nothing_left()
+
+    def test_process_with_the_number_of_one_whose_output_is_still_read_is_another(self):
+        self.go_round()
+        with tempfile.TemporaryDirectory() as folder:
+            fifo = pathlib.Path(folder, "fifo")
+            os.mkfifo(fifo)
+            old, pid = self.started(sh(f"setsid cat {fifo} & exit 3"))
+            with open(fifo, "wb", buffering=0) as talk:
+                new = {}
+                while pid not in new:  # all others are taken by then
+                    talk.write(b"talk\n")
+                    stream, other = self.started(sh("exec sleep 60"))
+                    new[other] = stream
+                self.assertEqual([p["pid"] for p in self.list()].count(pid), 2)
+                self.assertEqual(self.signal({"pid": pid}), (200, {}))
+                killed = Run(new.pop(pid))
+                self.assertEqual(killed.end["status"], "signal: killed")
+                talk.write(b"last\n")
+                run = Run(old)
+            self.assertEqual((run.code, run.out.count(b"talk\n"), run.out[-5:]), (3, len(new) + 1, b"last\n"))
+            again = self.connect({"pid": pid})
+            self.assertEqual(Run(again).end, killed.end)
+            again.close()
+            for other, stream in new.items():
+                self.assertEqual(self.signal({"pid": other}), (200, {}))
+                self.assertEqual(Run(stream).end["status"], "signal: killed")
+                stream.close()
+        old.close()
         self.assert_nothing_left()
 
 
