@@ -23,9 +23,10 @@
 struct process_service {
 	struct registry registry;
 	struct launches launches;
-	struct owner owner;            /* the registry, and launches that a pool thread looks at */
-	struct environ_store *environ; /* borrowed */
-	struct cgroups *cgroups;       /* borrowed */
+	size_t list_bytes;               /* that lists hold, LIST_BYTES_MAX (process_list.h) */
+	struct owner owner;              /* the registry, and what a pool thread works on */
+	struct environ_store *environ;   /* borrowed */
+	struct cgroups *cgroups;         /* borrowed */
 	const struct defaults *defaults; /* borrowed */
 	const struct user_db *users;     /* borrowed */
 	struct rlimit nofile; /* what children get: ours at the time of process_service_new */

@@ -187,9 +187,9 @@ static bool wants_null_stdin(const Process__StartRequest *rq)
 	return rq->_stdin_case == PROCESS__START_REQUEST___STDIN_STDIN && !rq->stdin;
 }
 
-static void config_freep(struct process_config **config)
+static void config_unrefp(struct process_config **config)
 {
-	process_config_free(*config);
+	process_config_unref(*config);
 }
 
 static struct spec *spec_of_request(struct call *call, const Process__StartRequest *rq,
@@ -197,7 +197,7 @@ static struct spec *spec_of_request(struct call *call, const Process__StartReque
 {
 	const struct process_service *service = call_service(call);
 	const struct session *session = call_session(call);
-	CLEANUP(config_freep) struct process_config *config = config_of_request(rq, e);
+	CLEANUP(config_unrefp) struct process_config *config = config_of_request(rq, e);
 	struct spec_terminal terminal;
 	struct spec_options options = {
 		.users = service->users,

@@ -70,6 +70,7 @@ static struct process_config *config_copy(const struct process_config *src, size
 		.cwd = place(&at, src->cwd),
 		.tag = place(&at, src->tag),
 		.n_bytes = sizeof *config + size,
+		.n_refs = 1,
 	};
 	return config;
 }
@@ -90,9 +91,19 @@ struct process_config *process_config_new(const struct process_config *src, stru
 	return config;
 }
 
-void process_config_free(struct process_config *config)
+struct process_config *process_config_ref(struct process_config *config)
 {
-	free(config);
+	config->n_refs++;
+	return config;
+}
+
+void process_config_unref(struct process_config *config)
+{
+	if (!config)
+		return;
+	ASSERT(config->n_refs > 0);
+	if (--config->n_refs == 0)
+		free(config);
 }
 
 static void append_cut(struct buf *b, const char *s)

@@ -1,6 +1,7 @@
 /*
  * What the client asked to run, as it said it: kept as long as the process is known, because List
- * shows it. One allocation, immutable.
+ * shows it. One allocation, shared: the loop thread counts the references, and whoever has one may read
+ * on any thread, because nothing else of it ever changes.
  */
 #pragma once
 
@@ -24,17 +25,19 @@ struct process_config {
 	const char *cwd; /* NULL: absent, which differs from "" in List */
 	const char *tag; /* NULL: absent */
 	size_t n_bytes;  /* of the whole allocation */
+	unsigned n_refs;
 };
 
 /*
- * A deep copy of src, whose members are borrowed for the call.
+ * A deep copy of src, whose members are borrowed for the call; with one reference.
  *
  * returns  NULL with e: ERR_INVALID "argument list too long" over PROCESS_CONFIG_MAX,
  *          ERR_LIMIT without memory
  */
 struct process_config *process_config_new(const struct process_config *src,
                                           struct err *e) MUST_CHECK;
-void process_config_free(struct process_config *config);
+struct process_config *process_config_ref(struct process_config *config);
+void process_config_unref(struct process_config *config); /* NULL is nothing */
 
 /* Appends cmd and arguments, joined by single spaces, as far as b has room. */
 void process_config_append_command(const struct process_config *config, struct buf *b);

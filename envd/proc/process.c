@@ -50,7 +50,7 @@ static void process_on_closed(struct owner *owner)
 	struct registry *registry = p->registry;
 
 	output_deinit(&p->output);
-	process_config_free(p->config);
+	process_config_unref(p->config);
 	spec_free(p->spec);
 	free(p);
 	owner_drop(&registry->owner);

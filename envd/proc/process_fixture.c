@@ -97,7 +97,7 @@ struct spec *process_fixture_spec(struct process_fixture *f, const struct client
 	if (options.nofile.rlim_max == 0)
 		assert_int_equal(getrlimit(RLIMIT_NOFILE, &options.nofile), 0);
 	if (spec_new(&config, &options, &spec, e) < 0) {
-		process_config_free(config);
+		process_config_unref(config);
 		return NULL;
 	}
 	if (spec_resolve(spec, e) < 0) {

@@ -26,8 +26,7 @@
 #define REGISTRY_RETAIN_MAX     8192u /* ends; the oldest makes room: some 400 KiB, and their tags */
 #define REGISTRY_RETAIN_TAG_MAX 256u  /* bytes of a tag that is remembered with an end */
 
-/* Bytes of all configs, whose size clients choose. A List is encoded in one piece on the loop: this
- * many bytes take 0.1 s of it, 0.8 s where each is an escape of JSON. */
+/* Bytes of all configs, whose size clients choose: two of the largest, or 1 KiB for each process. */
 #define REGISTRY_CONFIG_MAX (16u * 1024u * 1024u)
 
 /* An end, for those who ask too late. */

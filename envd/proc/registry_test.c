@@ -156,7 +156,7 @@ static struct process *fake_process(struct registry *r, pid_t pid, int code,
 static void fake_free(struct registry *r, struct process *p)
 {
 	registry_remove(r, p);
-	process_config_free(p->config);
+	process_config_unref(p->config);
 	free(p);
 }
 

@@ -230,7 +230,7 @@ void spec_free(struct spec *spec)
 {
 	if (!spec)
 		return;
-	process_config_free(spec->config);
+	process_config_unref(spec->config);
 	user_deinit(&spec->user);
 	free(spec->cwd);
 	arena_deinit(&spec->memory);

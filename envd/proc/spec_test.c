@@ -132,7 +132,7 @@ static void test_spec_unknown_user_has_the_text_of_its_origin(void **state)
 		assert_int_equal(e.kind, ERR_UNAUTHENTICATED);
 		assert_string_equal(err_text(&e), rows[i].text);
 		spec_free(spec);
-		process_config_free(config);
+		process_config_unref(config);
 	}
 }
 
@@ -243,7 +243,7 @@ static void test_spec_config_is_a_deep_copy(void **state)
 	assert_string_equal(config->envs[0].value, "V");
 	assert_string_equal(config->cwd, "/");
 	assert_string_equal(config->tag, "t");
-	process_config_free(config);
+	process_config_unref(config);
 }
 
 static void test_spec_config_that_no_kernel_takes_is_refused_before_it_is_copied(void **state)
