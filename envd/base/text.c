@@ -324,3 +324,64 @@ void json_append_string(struct buf *b, const char *s, size_t len, bool html)
 			json_append_special(b, (uint8_t)s[i++]);
 	}
 }
+
+/* A byte of ASCII that %q does not print as it is. */
+static void quote_append_special(struct buf *b, uint8_t c)
+{
+	static const char short_forms[] = "\"\"\\\\\aa\bb\ff\nn\rr\tt\vv";
+
+	for (const char *f = short_forms; *f; f += 2) {
+		if ((uint8_t)f[0] == c) {
+			buf_append(b, (char[]){ '\\', f[1] }, 2);
+			return;
+		}
+	}
+	buf_appendf(b, "\\x%02x", c);
+}
+
+/* Control characters of Latin-1 with its hard space, separators of lines and paragraphs. */
+static bool quote_hides(const char *s, int n)
+{
+	if (n == 2 && (uint8_t)s[0] == 0xC2)
+		return (uint8_t)s[1] <= 0xA0;
+	return n == 3 && memcmp(s, "\xE2\x80", 2) == 0 && ((uint8_t)s[2] & 0xFE) == 0xA8;
+}
+
+/* One sequence that begins with a byte from 0x80 up; returns the bytes it took. */
+static size_t quote_append_multibyte(struct buf *b, const char *s, size_t len)
+{
+	int n = utf8_step(s, len);
+
+	if (n < 0) {
+		buf_appendf(b, "\\x%02x", (uint8_t)s[0]);
+		return 1;
+	}
+	if (!quote_hides(s, n))
+		buf_append(b, s, (size_t)n);
+	else if (n == 2)
+		json_append_unicode(b, (uint8_t)s[1]);
+	else
+		json_append_unicode(b, 0x2000u | ((uint8_t)s[2] & 0x3F));
+	return (size_t)n;
+}
+
+void quote_append(struct buf *b, const char *s, size_t len)
+{
+	size_t i = 0;
+
+	buf_append_byte(b, '"');
+	while (i < len && !buf_error(b)) {
+		uint8_t c = (uint8_t)s[i];
+
+		if (c >= 0x80) {
+			i += quote_append_multibyte(b, s + i, len - i);
+			continue;
+		}
+		if (c >= ' ' && c != 0x7F && c != '"' && c != '\\')
+			buf_append_byte(b, c);
+		else
+			quote_append_special(b, c);
+		i++;
+	}
+	buf_append_byte(b, '"');
+}

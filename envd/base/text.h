@@ -46,3 +46,9 @@ int percent_decode(struct buf *b, struct span s);
  * U+2028 and U+2029 are escaped too, as the reference's REST errors do (wire.md 2.2).
  */
 void json_append_string(struct buf *b, const char *s, size_t len, bool html);
+
+/*
+ * Appends s in quotes, as Go's %q prints it: what is no printable text is escaped. (Which letters of
+ * Unicode print is Go's to know; here all do, but for control characters and odd spaces.)
+ */
+void quote_append(struct buf *b, const char *s, size_t len);

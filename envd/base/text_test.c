@@ -333,6 +333,31 @@ static void test_json_string_is_escaped_by_the_table(void **state)
 	}
 }
 
+static void check_quote(const char *s, size_t len, const char *quoted)
+{
+	CLEANUP(buf_deinit) struct buf b = { 0 };
+
+	buf_init(&b, 4096);
+	quote_append(&b, s, len);
+	assert_int_equal(b.len, strlen(quoted));
+	assert_memory_equal(b.data, quoted, b.len);
+}
+
+#define CHECK_QUOTE(s, quoted) check_quote(s, sizeof(s) - 1, quoted)
+
+/* What fmt.Sprintf("%q", s) gives. */
+static void test_quote_escapes_what_go_escapes(void **state)
+{
+	UNUSED(state);
+	CHECK_QUOTE("", "\"\"");
+	CHECK_QUOTE("a b\r\n", "\"a b\\r\\n\"");
+	CHECK_QUOTE("\"\\'", "\"\\\"\\\\'\"");
+	CHECK_QUOTE("\a\b\f\t\v\0\x01\x7f", "\"\\a\\b\\f\\t\\v\\x00\\x01\\x7f\"");
+	CHECK_QUOTE("\xC3\xA4\xF0\x9F\x98\x80", "\"\xC3\xA4\xF0\x9F\x98\x80\"");
+	CHECK_QUOTE("\xC2\x85\xC2\xA0\xE2\x80\xA8", "\"\\u0085\\u00a0\\u2028\"");
+	CHECK_QUOTE("\xFF\xE2\x82", "\"\\xff\\xe2\\x82\"");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_percent_decode_result_too_large_is_refused),
 		cmocka_unit_test(test_percent_mutated_and_truncated_text_is_read_or_refused),
 		cmocka_unit_test(test_json_string_is_escaped_by_the_table),
+		cmocka_unit_test(test_quote_escapes_what_go_escapes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
