@@ -278,9 +278,11 @@ bool disposition_find(const struct disposition *d, const char *name, struct span
 
 	buf_init(&text, d->memory->max);
 	is_extended = find_extended(d, name, &text) && buf_error(&text) == 0;
-	if (is_extended) {
+	if (is_extended && text.len > 0) {
 		out_value->at = arena_strndup(d->memory, (const char *)text.data, text.len);
 		out_value->len = out_value->at ? text.len : 0;
+	} else if (is_extended) {
+		*out_value = SPAN("");
 	} else if (plain) {
 		*out_value = plain->value;
 	}

@@ -96,6 +96,7 @@ static void test_disposition_continuations_are_joined(void **state)
 	check("form-data; filename*1=.txt; filename*0*=utf-8''a%20b", NULL, "a b.txt");
 	check("form-data; filename*0=a; filename*1*=%20; filename*3=c", NULL, "a ");
 	check("form-data; filename*0*=%20; filename*1=b", NULL, "b");
+	check("form-data; filename*0*=%20", NULL, "");
 	check("form-data; filename*1=b; filename=plain", NULL, "plain");
 }
 
