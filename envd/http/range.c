@@ -1,6 +1,8 @@
 #include "http/range.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 enum one_range { ONE_GOOD, ONE_BEYOND, ONE_INVALID };
@@ -90,4 +92,16 @@ enum range_result range_parse(struct span field, int64_t size, struct ranges *ou
 		return RANGE_WHOLE;
 	}
 	return RANGE_PARTS;
+}
+
+struct span content_range_format(const struct range *r, int64_t size, char out[CONTENT_RANGE_MAX])
+{
+	int n;
+
+	if (r)
+		n = snprintf(out, CONTENT_RANGE_MAX, "bytes %" PRId64 "-%" PRId64 "/%" PRId64,
+		             r->start, r->start + r->len - 1, size);
+	else
+		n = snprintf(out, CONTENT_RANGE_MAX, "bytes */%" PRId64, size);
+	return (struct span){ out, (size_t)n };
 }

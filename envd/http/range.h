@@ -21,6 +21,9 @@ struct ranges {
 	size_t n;
 };
 
+/* Bytes of a Content-Range: "bytes 0-9/10", and a NUL. */
+#define CONTENT_RANGE_MAX 72u
+
 enum range_result {
 	RANGE_WHOLE,         /* no field, or nothing in it that narrows: 200 */
 	RANGE_PARTS,         /* 206 */
@@ -33,3 +36,7 @@ enum range_result {
  * size   bytes of the whole
  */
 enum range_result range_parse(struct span field, int64_t size, struct ranges *out_ranges);
+
+/* For a Content-Range field. r is NULL: no range of that size was asked for, "bytes * /10" without the
+ * space. */
+struct span content_range_format(const struct range *r, int64_t size, char out[CONTENT_RANGE_MAX]);

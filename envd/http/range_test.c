@@ -96,12 +96,27 @@ static void test_range_of_more_parts_than_are_kept_is_the_whole(void **state)
 	free(field);
 }
 
+static void test_content_range_says_what_is_sent_of_what(void **state)
+{
+	static const struct range last = { INT64_MAX - 1, 1 };
+	char out[CONTENT_RANGE_MAX];
+
+	UNUSED(state);
+	assert_true(
+		span_equal(content_range_format(&(struct range){ 0, 5 }, 12, out), "bytes 0-4/12"));
+	assert_true(span_equal(content_range_format(NULL, 12, out), "bytes */12"));
+	assert_true(span_equal(content_range_format(&last, INT64_MAX, out),
+	                       "bytes 9223372036854775806-9223372036854775806/"
+	                       "9223372036854775807"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_range_field_is_read_as_go_reads_it),
 		cmocka_unit_test(test_range_that_cannot_be_satisfied),
 		cmocka_unit_test(test_range_that_is_malformed),
+		cmocka_unit_test(test_content_range_says_what_is_sent_of_what),
 		cmocka_unit_test(test_range_of_more_parts_than_are_kept_is_the_whole),
 	};
 
