@@ -21,7 +21,7 @@ class Timed(threading.Thread):
 
     def __init__(self, stream):
         super().__init__()
-        self.stream, self.began = stream, time.monotonic()
+        self.stream, self.began, self.result = stream, time.monotonic(), None
         self.start()
 
     def run(self):
@@ -30,6 +30,8 @@ class Timed(threading.Thread):
 
     def wait(self):
         self.join(DEADLINE_S)
+        if not self.result:
+            raise AssertionError(f"no end within {DEADLINE_S} s")
         return self.result
 
 

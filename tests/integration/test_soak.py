@@ -1,8 +1,5 @@
-"""Clients that die at any point of what they do, for a while: nothing of theirs stays.
-
-ENVD_SOAK_SECONDS  how long (15)
-ENVD_TEST_SEED     what they do and when they die (1; the kernel's part in it differs all the same)
-"""
+"""Clients that die at any point of what they do, for a while: nothing of theirs stays. The seed decides what they do
+and when they die; the kernel's part in it differs all the same."""
 import json
 import os
 import pathlib
