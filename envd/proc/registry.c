@@ -22,13 +22,19 @@ static void ended_forget(struct ended *ended)
 	ended->pid = 0;
 }
 
-/* Drops what has been forgotten from the old end; the ring goes when it is empty. */
-static void ended_trim(struct registry *r)
+/* Drops what has been forgotten from the old end. */
+static void ended_skip(struct registry *r)
 {
 	while (r->n_ended > 0 && ended_at(r, 0)->pid == 0) {
 		r->ended_first = (r->ended_first + 1) & (r->ended_cap - 1);
 		r->n_ended--;
 	}
+}
+
+/* The ring goes when it is empty. */
+static void ended_trim(struct registry *r)
+{
+	ended_skip(r);
 	if (r->n_ended > 0)
 		return;
 	free(TAKE_PTR(r->ended));
@@ -59,7 +65,7 @@ static void registry_on_ended_due(struct timer *timer)
 	ended_schedule(r, now);
 }
 
-/* Room for one more; the oldest makes it when the ring may not grow. */
+/* Room for one more; the oldest makes it when the ring may not grow, and it may have been the last. */
 static void ended_make_room(struct registry *r)
 {
 	size_t cap = MAX(r->ended_cap * 2, ENDED_FIRST);
@@ -69,7 +75,7 @@ static void ended_make_room(struct registry *r)
 		return;
 	if (r->ended_cap == REGISTRY_RETAIN_MAX) {
 		ended_forget(ended_at(r, 0));
-		ended_trim(r);
+		ended_skip(r);
 		return;
 	}
 	ring = xcalloc(cap, sizeof *ring);

@@ -263,6 +263,26 @@ static void test_registry_retains_a_bounded_number_of_ends_the_newest(void **sta
 	fake_free(r, p);
 }
 
+/* Each start with the tag forgets the end before, and behind the first one there are only holes. */
+static void test_registry_makes_room_among_forgotten_ends(void **state)
+{
+	struct process_fixture *f = *state;
+	struct registry *r = &f->registry;
+	struct process *first = fake_process(r, 1, 0, PROCESS_ENDED, NULL);
+	struct process *p = fake_process(r, 2, 0, PROCESS_ENDED, "t");
+
+	registry_retain(r, first);
+	for (unsigned i = 2; i <= REGISTRY_RETAIN_MAX + 1; i++) {
+		p->pid = (pid_t)i;
+		registry_claim(r, p);
+		registry_retain(r, p);
+	}
+	assert_null(registry_find_ended(r, BY_PID(1)));
+	assert_int_equal(registry_find_ended(r, BY_TAG("t"))->pid, REGISTRY_RETAIN_MAX + 1);
+	fake_free(r, p);
+	fake_free(r, first);
+}
+
 static void test_registry_long_tag_is_not_retained(void **state)
 {
 	struct process_fixture *f = *state;
@@ -381,6 +401,7 @@ int main(void)
 		TEST(test_registry_start_with_the_same_pid_forgets_the_retained_end),
 		TEST(test_registry_timer_of_an_older_end_spares_the_newer),
 		TEST(test_registry_retains_a_bounded_number_of_ends_the_newest),
+		TEST(test_registry_makes_room_among_forgotten_ends),
 		TEST(test_registry_long_tag_is_not_retained),
 		TEST(test_registry_full_refuses_a_start),
 		TEST(test_registry_close_lets_go_of_processes_in_every_state),
