@@ -1,0 +1,413 @@
+#include "fs/file_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test.h"
+
+struct place {
+	char *dir;
+	unsigned n_fds;
+};
+
+static int setup(void **state)
+{
+	struct place *p = xcalloc(1, sizeof *p);
+
+	p->n_fds = test_fd_count();
+	p->dir = temp_dir_new();
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct place *p = *state;
+
+	temp_dir_free(p->dir);
+	assert_int_equal(test_fd_count(), p->n_fds);
+	free(p);
+	return 0;
+}
+
+/* ---- making files ---- */
+
+static unsigned char byte_at(int64_t i)
+{
+	return (unsigned char)(i % 251);
+}
+
+/* "dir/name" of so many bytes, byte i being i % 251. */
+static char *file_of(void **state, const char *name, size_t len)
+{
+	struct place *p = *state;
+	char *path = temp_dir_path(p->dir, name);
+	unsigned char *bytes = xmalloc(len + 1);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = byte_at((int64_t)i);
+	assert_int_equal(write(fd, bytes, len), len);
+	close(fd);
+	free(bytes);
+	return path;
+}
+
+static void check_bytes(const unsigned char *data, size_t len, int64_t from)
+{
+	for (size_t i = 0; i < len; i++)
+		if (data[i] != byte_at(from + (int64_t)i))
+			fail_msg("byte %lld is %d", (long long)from + (long long)i, data[i]);
+}
+
+static void open_source(struct file_source *s, const char *path)
+{
+	struct err e = { 0 };
+	mode_t mode;
+
+	if (file_source_check(path, &mode, &e) < 0 || file_source_open(s, path, mode, &e) < 0)
+		fail_msg("%s", err_text(&e));
+}
+
+/* text with the path in the place of each `@`. */
+static void fill_in(char *out, const char *text, const char *path)
+{
+	*out = '\0';
+	for (; *text != '\0'; text++)
+		strncat(out, *text == '@' ? path : text, *text == '@' ? strlen(path) : 1);
+}
+
+static void refused(const char *path, enum err_kind kind, const char *why)
+{
+	struct file_source s = { .fd = -1 };
+	struct err e = { 0 };
+	char text[1000];
+	mode_t mode;
+	int r = file_source_check(path, &mode, &e);
+
+	fill_in(text, why, path);
+	if (r == 0)
+		r = file_source_open(&s, path, mode, &e);
+	assert_int_equal(r, -1);
+	assert_string_equal(err_text(&e), text);
+	assert_int_equal(e.kind, kind);
+	assert_int_equal(s.fd, -1);
+	assert_null(s.head);
+	err_clear(&e);
+}
+
+/* ---- what is refused ---- */
+
+static void test_file_source_of_what_is_not_there(void **state)
+{
+	struct place *p = *state;
+	char *missing = temp_dir_path(p->dir, "missing");
+	char *file = file_of(state, "file", 1);
+	char *below = temp_dir_path(file, "x");
+
+	refused(missing, ERR_NOT_FOUND, "path '@' does not exist");
+	refused(below, ERR_INTERNAL, "error checking if path exists '@': stat @: not a directory");
+	refused(p->dir, ERR_INVALID, "path '@' is a directory");
+	free(missing);
+	free(file);
+	free(below);
+}
+
+static void test_file_source_that_cannot_be_opened(void **state)
+{
+	struct err e = { 0 };
+	struct file_source s;
+	char *path = file_of(state, "file", 1);
+	char text[1000];
+	mode_t mode;
+
+	assert_int_equal(file_source_check(path, &mode, &e), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(file_source_open(&s, path, mode, &e), -1);
+	snprintf(text, sizeof text, "error opening file '@': open %s: no such file or directory",
+	         path, path);
+	assert_string_equal(err_text(&e), text);
+	assert_int_equal(e.kind, ERR_INTERNAL);
+	err_clear(&e);
+	free(path);
+}
+
+/* It waits for nobody, and lets nobody go on that waits for a reader. */
+static void test_file_source_of_a_fifo_is_refused(void **state)
+{
+	struct place *p = *state;
+	char *path = temp_dir_path(p->dir, "fifo");
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	refused(path, ERR_INVALID, "path '@' is not a regular file");
+	free(path);
+}
+
+static void test_file_source_of_a_socket_is_refused(void **state)
+{
+	struct place *p = *state;
+	char *path = temp_dir_path(p->dir, "socket");
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+	refused(path, ERR_INVALID, "path '@' is not a regular file");
+	close(fd);
+	free(path);
+}
+
+static void test_file_source_of_a_terminal_is_refused(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+	UNUSED(state);
+	assert_true(master >= 0);
+	assert_int_equal(grantpt(master), 0);
+	assert_int_equal(unlockpt(master), 0);
+	refused(ptsname(master), ERR_INVALID, "path '@' is not a regular file");
+	close(master);
+}
+
+/* A file may have become something else since it was looked at. */
+static void test_file_source_that_became_a_fifo_is_refused(void **state)
+{
+	char *path = file_of(state, "file", 1);
+	struct file_source s;
+	struct err e = { 0 };
+	mode_t mode;
+
+	assert_int_equal(file_source_check(path, &mode, &e), 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_int_equal(file_source_open(&s, path, mode, &e), -1);
+	assert_int_equal(e.kind, ERR_INVALID);
+	assert_int_equal(s.fd, -1);
+	err_clear(&e);
+	free(path);
+}
+
+/* ---- what is read at once ---- */
+
+static void test_file_source_small_file_is_read_whole(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 4096, FILE_SOURCE_WHOLE_MAX };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		char name[16], *path;
+		struct file_source s;
+
+		snprintf(name, sizeof name, "%zu", i);
+		path = file_of(state, name, sizes[i]);
+		open_source(&s, path);
+		assert_int_equal(s.kind, FILE_SOURCE_WHOLE);
+		assert_int_equal(s.fd, -1);
+		assert_int_equal(s.size, sizes[i]);
+		assert_int_equal(s.head_len, sizes[i]);
+		assert_true(s.modified > 0);
+		check_bytes(s.head, s.head_len, 0);
+		file_source_close(&s);
+		file_source_close(&s);
+		free(path);
+	}
+}
+
+static void test_file_source_device_is_empty(void **state)
+{
+	static const char *const paths[] = { "/dev/zero", "/dev/null" };
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		struct file_source s;
+
+		open_source(&s, paths[i]);
+		assert_int_equal(s.kind, FILE_SOURCE_WHOLE);
+		assert_int_equal(s.size, 0);
+		file_source_close(&s);
+	}
+}
+
+/* They say 0 or 4096, and have something else. */
+static void test_file_source_pseudo_file_has_the_length_of_its_content(void **state)
+{
+	static const char *const paths[] = {
+		"/proc/version",
+		"/proc/self/mounts",
+		"/proc/self/cmdline",
+		"/proc/sys/kernel/ostype",
+		"/sys/kernel/mm/transparent_hugepage/enabled",
+	};
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		struct file_source s;
+		char content[FILE_SOURCE_WHOLE_MAX];
+		size_t len;
+		FILE *f = fopen(paths[i], "re");
+
+		if (!f)
+			continue; /* this kernel has none */
+		len = fread(content, 1, sizeof content, f);
+		fclose(f);
+		assert_true(len > 0);
+		open_source(&s, paths[i]);
+		assert_int_equal(s.kind, FILE_SOURCE_WHOLE);
+		assert_int_equal(s.size, len);
+		assert_memory_equal(s.head, content, len);
+		file_source_close(&s);
+	}
+}
+
+static void test_file_source_that_cannot_be_read(void **state)
+{
+	UNUSED(state);
+	refused("/proc/self/mem", ERR_INTERNAL,
+	        "error reading file '@': read @: input/output error");
+}
+
+/* ---- what is read on ---- */
+
+static void test_file_source_large_pseudo_file_is_a_stream(void **state)
+{
+	struct file_source s;
+	char more[100];
+
+	UNUSED(state);
+	open_source(&s, "/proc/kallsyms"); /* some megabytes */
+	assert_int_equal(s.kind, FILE_SOURCE_STREAM);
+	assert_int_equal(s.size, -1);
+	assert_int_equal(s.head_len, FILE_SOURCE_WHOLE_MAX);
+	assert_int_equal(file_source_read(&s, more, sizeof more), sizeof more);
+	file_source_close(&s);
+}
+
+static void test_file_source_large_file_is_read_on_from_its_start(void **state)
+{
+	char *path = file_of(state, "file", FILE_SOURCE_WHOLE_MAX + 1);
+	unsigned char data[FILE_SOURCE_WHOLE_MAX + 100];
+	struct file_source s;
+
+	open_source(&s, path);
+	assert_int_equal(s.kind, FILE_SOURCE_SIZED);
+	assert_int_equal(s.size, FILE_SOURCE_WHOLE_MAX + 1);
+	assert_int_equal(s.head_len, FILE_SOURCE_BEGINNING);
+	check_bytes(s.head, s.head_len, 0);
+	assert_int_equal(file_source_read(&s, data, 1000), 1000);
+	check_bytes(data, 1000, 0);
+	assert_int_equal(file_source_read(&s, data, sizeof data), FILE_SOURCE_WHOLE_MAX - 999);
+	check_bytes(data, FILE_SOURCE_WHOLE_MAX - 999, 1000);
+	assert_int_equal(file_source_read(&s, data, 1), 0);
+	file_source_close(&s);
+	free(path);
+}
+
+/* ---- into a pipe ---- */
+
+static void open_pipe(int fds[2])
+{
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_true(fcntl(fds[1], F_SETPIPE_SZ, 65536) == 65536);
+}
+
+static void close_pipe(int fds[2])
+{
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void test_file_source_is_spliced_as_far_as_the_pipe_has_room(void **state)
+{
+	char *path = file_of(state, "file", 200000);
+	unsigned char data[70000];
+	struct file_source s;
+	int fds[2];
+
+	open_pipe(fds);
+	open_source(&s, path);
+	assert_int_equal(file_source_splice(&s, 100, fds[1], 50), 50);
+	assert_int_equal(read(fds[0], data, sizeof data), 50);
+	check_bytes(data, 50, 100);
+	assert_int_equal(file_source_splice(&s, 0, fds[1], 200000), 65536);
+	assert_int_equal(read(fds[0], data, sizeof data), 65536);
+	check_bytes(data, 65536, 0);
+	/* The end of the file, and behind it. */
+	assert_int_equal(file_source_splice(&s, 199990, fds[1], 100), 10);
+	assert_int_equal(read(fds[0], data, sizeof data), 10);
+	check_bytes(data, 10, 199990);
+	assert_int_equal(file_source_splice(&s, 200000, fds[1], 100), 0);
+	file_source_close(&s);
+	close_pipe(fds);
+	free(path);
+}
+
+static void test_file_source_is_copied_where_there_is_no_splice(void **state)
+{
+	struct file_source s = { .fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC) };
+	off_t at = 0;
+	char expected[4096], data[4096];
+	ssize_t len = pread(s.fd, expected, sizeof expected, 0);
+	int fds[2];
+
+	UNUSED(state);
+	open_pipe(fds);
+	assert_int_equal(splice(s.fd, &at, fds[1], NULL, 1, 0), -1);
+	assert_int_equal(errno, EINVAL); /* or this test shows nothing */
+	assert_int_equal(file_source_splice(&s, 0, fds[1], sizeof data), len);
+	assert_int_equal(read(fds[0], data, sizeof data), len);
+	assert_memory_equal(data, expected, len);
+	file_source_close(&s);
+	close_pipe(fds);
+}
+
+static void test_file_source_that_shrinks_ends_early(void **state)
+{
+	char *path = file_of(state, "file", 200000);
+	struct file_source s;
+	char data[200000];
+	int fds[2];
+
+	open_pipe(fds);
+	open_source(&s, path);
+	assert_int_equal(truncate(path, 1000), 0);
+	assert_int_equal(file_source_splice(&s, 0, fds[1], 200000), 1000);
+	assert_int_equal(file_source_splice(&s, 1000, fds[1], 199000), 0);
+	assert_int_equal(file_source_read(&s, data, sizeof data), 1000);
+	file_source_close(&s);
+	close_pipe(fds);
+	free(path);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_file_source_of_what_is_not_there),
+		T(test_file_source_that_cannot_be_opened),
+		T(test_file_source_of_a_fifo_is_refused),
+		T(test_file_source_of_a_socket_is_refused),
+		T(test_file_source_of_a_terminal_is_refused),
+		T(test_file_source_that_became_a_fifo_is_refused),
+		T(test_file_source_small_file_is_read_whole),
+		T(test_file_source_device_is_empty),
+		T(test_file_source_pseudo_file_has_the_length_of_its_content),
+		T(test_file_source_that_cannot_be_read),
+		T(test_file_source_large_pseudo_file_is_a_stream),
+		T(test_file_source_large_file_is_read_on_from_its_start),
+		T(test_file_source_is_spliced_as_far_as_the_pipe_has_room),
+		T(test_file_source_is_copied_where_there_is_no_splice),
+		T(test_file_source_that_shrinks_ends_early),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
