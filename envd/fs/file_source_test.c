@@ -134,8 +134,7 @@ static void test_file_source_that_cannot_be_opened(void **state)
 	assert_int_equal(file_source_check(path, &mode, &e), 0);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(file_source_open(&s, path, mode, &e), -1);
-	snprintf(text, sizeof text, "error opening file '@': open %s: no such file or directory",
-	         path, path);
+	fill_in(text, "error opening file '@': open @: no such file or directory", path);
 	assert_string_equal(err_text(&e), text);
 	assert_int_equal(e.kind, ERR_INTERNAL);
 	err_clear(&e);
