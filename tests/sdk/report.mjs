@@ -32,7 +32,7 @@ async function failureOf(body) {
 }
 
 // `after` runs after each test, also after a failed one, and can fail it too.
-export async function run(after) {
+export async function run(after = async () => {}) {
 	let failed = 0
 
 	for (const { name, body } of tests) {
