@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -253,12 +254,14 @@ static void test_spawn_child_runs_although_its_cgroup_takes_no_processes(void **
 
 static void test_spawn_child_has_oom_score_and_nice_of_its_own(void **state)
 {
+	int before = getpriority(PRIO_PROCESS, 0);
+
 	expect_stdout(*state, SCRIPT("cat /proc/$$/oom_score_adj"), "100\n");
 	skip_unless_root();
-	assert_int_equal(nice(5), 5);
+	assert_int_equal(setpriority(PRIO_PROCESS, 0, before + 1), 0);
 	expect_stdout(*state, SCRIPT("read -r s </proc/$$/stat; set -- ${s##*)}; echo ${17}"),
 	              "0\n");
-	assert_int_equal(nice(-5), 0);
+	assert_int_equal(setpriority(PRIO_PROCESS, 0, before), 0);
 }
 
 static void test_spawn_child_has_the_identity_and_groups_of_its_user(void **state)
