@@ -51,11 +51,13 @@ class OrphanTest(BinaryTest):
         self.assert_nothing_left()
 
     def test_orphans_in_sessions_of_their_own_live_on_and_are_reaped(self):
-        stream, pid = self.started(sh("setsid sh -c 'sleep 0.5; exec sleep 0.5' >/dev/null 2>&1 & exit 3"))
-        self.assertEqual(Run(stream).code, 3)
-        stream.close()
-        self.assertEqual(len(self.children()), 1)
-        self.assert_nothing_left()
+        with tempfile.TemporaryDirectory() as folder:
+            gate = pathlib.Path(folder, "gate")
+            wait = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+            self.assertEqual(self.run_sh(f"setsid sh -c '{wait}' >/dev/null 2>&1 & exit 3").code, 3)
+            self.assertEqual(len(self.children()), 1)
+            gate.touch()
+            self.assert_nothing_left()
 
 
 @unittest.skipUnless(HAS_NAMESPACES and KERNEL >= (6, 14), "needs root and a kernel whose pid_max is a namespace's own")

@@ -63,7 +63,7 @@ class UnreadInputTest(BinaryTest):
 
     def test_writers_are_limited_in_bytes(self):
         size = 16 * MIB
-        self.check(12, size, self.BYTES_MAX // size, deadline_ms=4000)
+        self.check(12, size, self.BYTES_MAX // size, deadline_ms=5000)
 
 
 class ProcessLimitTest(ProcessTest):
