@@ -111,7 +111,7 @@ char *arena_strndup(struct arena *a, const char *s, size_t len)
 
 	if (!copy)
 		return NULL;
-	memcpy(copy, s, len);
+	mem_copy(copy, s, len);
 	copy[len] = '\0';
 	return copy;
 }

@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 
-#define BUF_SHORT 16u /* bytes that copy_short takes */
 #define BUF_FIRST 64u /* bytes of the first allocation: a short header block or message */
 
 void buf_init(struct buf *b, size_t max)
@@ -78,23 +77,6 @@ uint8_t *buf_extend(struct buf *b, size_t len)
 	return room;
 }
 
-/* 1 to 16 bytes. musl's memcpy takes 80 ns for any length, and an escape of JSON has six bytes; one
- * whose length the compiler knows is a move. */
-static void copy_short(uint8_t *to, const uint8_t *from, size_t len)
-{
-	if (len >= 8) {
-		memcpy(to, from, 8);
-		memcpy(to + len - 8, from + len - 8, 8);
-	} else if (len >= 4) {
-		memcpy(to, from, 4);
-		memcpy(to + len - 4, from + len - 4, 4);
-	} else {
-		to[0] = from[0];
-		to[len / 2] = from[len / 2];
-		to[len - 1] = from[len - 1];
-	}
-}
-
 void buf_append(struct buf *b, const void *data, size_t len)
 {
 	uint8_t *room;
@@ -104,10 +86,7 @@ void buf_append(struct buf *b, const void *data, size_t len)
 	room = buf_extend(b, len);
 	if (!room)
 		return;
-	if (len <= BUF_SHORT)
-		copy_short(room, data, len);
-	else
-		memcpy(room, data, len);
+	mem_copy(room, data, len);
 }
 
 void buf_append_byte(struct buf *b, uint8_t byte)

@@ -162,34 +162,63 @@ int text_read_timestamp(struct span s, int64_t *out_seconds, int32_t *out_nanos)
 	return 0;
 }
 
+/* Exactly n digits. A directory's entries are many times: printf takes ten times as long. */
+static char *put_number(char *at, size_t n, int value)
+{
+	for (size_t i = n; i-- > 0; value /= 10)
+		at[i] = (char)('0' + value % 10);
+	return at + n;
+}
+
 /* No digits, three, six or nine. */
-static void append_nanos(struct buf *out, int32_t nanos)
+static char *put_nanos(char *at, int32_t nanos)
 {
 	if (nanos == 0)
-		return;
+		return at;
+	*at++ = '.';
 	if (nanos % 1000000 == 0)
-		buf_appendf(out, ".%03d", nanos / 1000000);
-	else if (nanos % 1000 == 0)
-		buf_appendf(out, ".%06d", nanos / 1000);
-	else
-		buf_appendf(out, ".%09d", nanos);
+		return put_number(at, 3, nanos / 1000000);
+	if (nanos % 1000 == 0)
+		return put_number(at, 6, nanos / 1000);
+	return put_number(at, 9, nanos);
+}
+
+static char *put_date(char *at, int64_t days)
+{
+	int year, month, day;
+
+	date_of_days(days, &year, &month, &day);
+	at = put_number(at, 4, year);
+	*at++ = '-';
+	at = put_number(at, 2, month);
+	*at++ = '-';
+	return put_number(at, 2, day);
+}
+
+static char *put_clock(char *at, int seconds)
+{
+	at = put_number(at, 2, seconds / 3600);
+	*at++ = ':';
+	at = put_number(at, 2, seconds / 60 % 60);
+	*at++ = ':';
+	return put_number(at, 2, seconds % 60);
 }
 
 int text_append_timestamp(struct buf *out, int64_t seconds, int32_t nanos)
 {
-	int year, month, day, clock;
+	char text[sizeof "9999-12-31T23:59:59.999999999Z"], *at = text;
 	int64_t days;
 
 	if (seconds < TIMESTAMP_MIN || seconds > TIMESTAMP_MAX || nanos < 0 ||
 	    nanos >= TEXT_SECOND_NS)
 		return -ERANGE;
 	days = (seconds - TIMESTAMP_MIN) / DAY_S;
-	clock = (int)((seconds - TIMESTAMP_MIN) % DAY_S);
-	date_of_days(days + TIMESTAMP_MIN / DAY_S, &year, &month, &day);
-	buf_appendf(out, "%04d-%02d-%02dT%02d:%02d:%02d", year, month, day, clock / 3600,
-	            clock / 60 % 60, clock % 60);
-	append_nanos(out, nanos);
-	buf_append_byte(out, 'Z');
+	at = put_date(at, days + TIMESTAMP_MIN / DAY_S);
+	*at++ = 'T';
+	at = put_clock(at, (int)((seconds - TIMESTAMP_MIN) % DAY_S));
+	at = put_nanos(at, nanos);
+	*at++ = 'Z';
+	buf_append(out, text, (size_t)(at - text));
 	return 0;
 }
 
@@ -226,13 +255,16 @@ int text_read_duration(struct span s, int64_t *out_seconds, int32_t *out_nanos)
 
 int text_append_duration(struct buf *out, int64_t seconds, int32_t nanos)
 {
+	char text[sizeof ".999999999"], *at;
+
 	if (seconds < -DURATION_MAX || seconds > DURATION_MAX || nanos <= -TEXT_SECOND_NS ||
 	    nanos >= TEXT_SECOND_NS || (seconds < 0 && nanos > 0) || (seconds > 0 && nanos < 0))
 		return -ERANGE;
 	if (seconds < 0 || nanos < 0)
 		buf_append_byte(out, '-');
 	text_append_u64(out, (uint64_t)(seconds < 0 ? -seconds : seconds));
-	append_nanos(out, nanos < 0 ? -nanos : nanos);
+	at = put_nanos(text, nanos < 0 ? -nanos : nanos);
+	buf_append(out, text, (size_t)(at - text));
 	buf_append_byte(out, 's');
 	return 0;
 }
