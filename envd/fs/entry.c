@@ -13,8 +13,8 @@
 
 #define MODE_BITS 0777u
 
-/* "/proc/self/fd/", a number and a slash. */
-#define FD_PATH_MAX 32u
+/* Bytes of "/proc/self/fd/", a number, a slash, and the longest name that the kernel gives. */
+#define FD_PATH_MAX (32u + PATH_MAX)
 
 /* In Go's order; each is there or not. */
 void entry_format_mode(mode_t mode, char out[ENTRY_PERMISSIONS_MAX])
@@ -129,18 +129,20 @@ int entry_read(const char *path, struct owners *owners, struct arena *memory,
 	return entry_fill(out_entry, &st, path, owners, memory);
 }
 
-int entry_read_at(int dir_fd, const char *name, const char *path, struct owners *owners,
-                  struct arena *memory, struct entry *out_entry)
+int entry_read_at(const struct entry_place *place, struct owners *owners, struct arena *memory,
+                  struct entry *out_entry)
 {
-	char reachable[FD_PATH_MAX + NAME_MAX + 1];
+	char by_fd[FD_PATH_MAX];
+	const char *reachable = place->real_path;
 	struct stat st;
 
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	(void)snprintf(reachable, sizeof reachable, "/proc/self/fd/%d/%s", dir_fd, name);
-	*out_entry =
-		(struct entry){ .path = path, .name = arena_strndup(memory, name, strlen(name)) };
-	if (!out_entry->name)
-		return -ENOMEM;
+	if (!reachable) {
+		(void)snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d/%s", place->dir_fd,
+		               place->name);
+		reachable = by_fd;
+	}
+	*out_entry = (struct entry){ .path = place->path, .name = place->name };
 	return entry_fill(out_entry, &st, reachable, owners, memory);
 }

@@ -42,13 +42,19 @@ struct entry {
 int entry_read(const char *path, struct owners *owners, struct arena *memory,
                struct entry *out_entry) MUST_CHECK;
 
-/*
- * The same for name in an open directory, without a walk from the root: for long lists.
- *
- * path  what name is called in the answer: borrowed, must live in the arena
- */
-int entry_read_at(int dir_fd, const char *name, const char *path, struct owners *owners,
-                  struct arena *memory, struct entry *out_entry) MUST_CHECK;
+/* An entry of an open directory, for long lists. Borrowed: name and path must live as long as the
+ * arena's content. */
+struct entry_place {
+	int dir_fd;
+	const char *name;
+	const char *path; /* what it is called in the answer */
+	/* Where it is, for what the kernel finds by path only: metadata, and where a link leads. NULL:
+	 * longer than a path may be; then it is found by dir_fd in /proc, which takes twice as long. */
+	const char *real_path;
+};
+
+int entry_read_at(const struct entry_place *place, struct owners *owners, struct arena *memory,
+                  struct entry *out_entry) MUST_CHECK;
 
 /* As Go prints the type and permission bits of st_mode: "-rw-r--r--", "dtrwxrwxrwx", "Lrwxrwxrwx". */
 void entry_format_mode(mode_t mode, char out[ENTRY_PERMISSIONS_MAX]);

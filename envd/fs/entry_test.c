@@ -215,23 +215,34 @@ static void test_entry_that_is_missing_says_why(void **state)
 	assert_int_equal(entry_read(in(f, "file/x"), &f->owners, &f->memory, &entry), -ENOTDIR);
 }
 
-static void test_entry_in_an_open_directory(void **state)
+static void check_in_directory(struct fixture *f, struct entry_place *place)
 {
-	struct fixture *f = *state;
-	int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct entry entry = { 0 };
 
-	make_file(f, "a", "xy", 0600);
-	make_link(f, "a", "l");
-	assert_true(fd >= 0);
-	assert_int_equal(entry_read_at(fd, "l", "/shown/l", &f->owners, &f->memory, &entry), 0);
+	place->name = "l";
+	place->path = "/shown/l";
+	assert_int_equal(entry_read_at(place, &f->owners, &f->memory, &entry), 0);
 	assert_string_equal(entry.path, "/shown/l");
 	assert_string_equal(entry.name, "l");
 	assert_true(entry.is_symlink);
 	assert_int_equal(entry.mode, 0600);
 	assert_non_null(strstr(entry.symlink_target, "/a"));
-	assert_int_equal(entry_read_at(fd, "b", "/shown/b", &f->owners, &f->memory, &entry),
-	                 -ENOENT);
+	place->name = "b";
+	assert_int_equal(entry_read_at(place, &f->owners, &f->memory, &entry), -ENOENT);
+}
+
+static void test_entry_in_an_open_directory(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct entry_place place = { .dir_fd = fd };
+
+	make_file(f, "a", "xy", 0600);
+	make_link(f, "a", "l");
+	assert_true(fd >= 0);
+	check_in_directory(f, &place);
+	place.real_path = in(f, "l");
+	check_in_directory(f, &place);
 	close(fd);
 }
 

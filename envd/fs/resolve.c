@@ -43,6 +43,12 @@ static void drop_last(struct walk *w)
 	buf_truncate(&w->done, slash ? (size_t)(slash - w->done.data) : 0);
 }
 
+static int check(const struct buf *b)
+{
+	return b->error == -ENOBUFS ? -ENAMETOOLONG : b->error;
+}
+
+/* "" when it has not all fit. */
 static const char *done_text(struct walk *w)
 {
 	buf_append_byte(&w->done, '\0');
@@ -61,7 +67,7 @@ static int follow_link(struct walk *w)
 
 	if (++w->n_links > RESOLVE_LINKS_MAX)
 		return -ELOOP;
-	len = readlink(done_text(w), text, sizeof text);
+	len = readlink((const char *)w->done.data, text, sizeof text);
 	if (len < 0)
 		return -errno;
 	buf_init(&rest, RESOLVE_PATH_MAX);
@@ -74,7 +80,7 @@ static int follow_link(struct walk *w)
 		buf_truncate(&w->done, 0);
 	else
 		drop_last(w);
-	return buf_error(&w->rest) ? -ENAMETOOLONG : 0;
+	return check(&w->rest);
 }
 
 static int follow_part(struct walk *w, struct span part)
@@ -90,7 +96,7 @@ static int follow_part(struct walk *w, struct span part)
 	buf_append_byte(&w->done, '/');
 	buf_append(&w->done, part.at, part.len);
 	if (lstat(done_text(w), &st) < 0)
-		return -errno;
+		return buf_error(&w->done) ? check(&w->done) : -errno;
 	if (S_ISLNK(st.st_mode))
 		return follow_link(w);
 	return S_ISDIR(st.st_mode) || is_at_end(w) ? 0 : -ENOTDIR;
@@ -101,18 +107,17 @@ int resolve_path(const char *path, char **out_path)
 	struct walk w = { 0 };
 	struct span part;
 	const char *text;
-	int rc = 0;
+	int rc;
 
 	buf_init(&w.rest, RESOLVE_PATH_MAX);
 	buf_init(&w.done, RESOLVE_PATH_MAX);
 	buf_append_text(&w.rest, path);
-	if (buf_error(&w.rest))
-		rc = -ENAMETOOLONG;
+	rc = check(&w.rest);
 	while (rc == 0 && next_part(&w, &part))
 		rc = follow_part(&w, part);
-	if (rc == 0 && buf_error(&w.done))
-		rc = -ENAMETOOLONG;
 	text = done_text(&w);
+	if (rc == 0)
+		rc = check(&w.done);
 	*out_path = xstrdup(text[0] ? text : "/");
 	buf_deinit(&w.rest);
 	buf_deinit(&w.done);

@@ -15,6 +15,6 @@
  * path      absolute; "." and "..", which goes back from where a link has led, are allowed
  * out_path  allocated: what it leads to, clean; of a failure the part of the way that failed
  * returns   0, or a negative errno: -ENOENT something is missing, -ENOTDIR a file is no directory,
- *           -ELOOP there are more links than RESOLVE_LINKS_MAX, or what the lstat said
+ *           -ELOOP there are more links than RESOLVE_LINKS_MAX, -ENOMEM, or what the lstat said
  */
 int resolve_path(const char *path, char **out_path) MUST_CHECK;
