@@ -12,6 +12,21 @@ const struct rpc_method filesystem_methods[] = {
 	  .request = &filesystem__stat_request__descriptor,
 	  .response = &filesystem__stat_response__descriptor,
 	  .handle = filesystem_handle_stat },
+	{ .path = "/filesystem.Filesystem/MakeDir",
+	  .kind = RPC_UNARY,
+	  .request = &filesystem__make_dir_request__descriptor,
+	  .response = &filesystem__make_dir_response__descriptor,
+	  .handle = filesystem_handle_make_dir },
+	{ .path = "/filesystem.Filesystem/Remove",
+	  .kind = RPC_UNARY,
+	  .request = &filesystem__remove_request__descriptor,
+	  .response = &filesystem__remove_response__descriptor,
+	  .handle = filesystem_handle_remove },
+	{ .path = "/filesystem.Filesystem/ListDir",
+	  .kind = RPC_UNARY,
+	  .request = &filesystem__list_dir_request__descriptor,
+	  .response = &filesystem__list_dir_response__descriptor,
+	  .handle = filesystem_handle_list_dir },
 };
 const size_t filesystem_n_methods = ARRAY_SIZE(filesystem_methods);
 

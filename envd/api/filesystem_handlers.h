@@ -7,3 +7,10 @@
 
 /* filesystem_stat.c */
 void filesystem_handle_stat(struct call *call, const ProtobufCMessage *message);
+
+/* filesystem_list.c */
+void filesystem_handle_list_dir(struct call *call, const ProtobufCMessage *message);
+
+/* filesystem_change.c */
+void filesystem_handle_make_dir(struct call *call, const ProtobufCMessage *message);
+void filesystem_handle_remove(struct call *call, const ProtobufCMessage *message);

@@ -41,35 +41,40 @@ static void file_job_work(struct job *job)
 	j->rc = file_job_run(j, &j->e);
 }
 
-static int refuse_entry(const char *path, int error, struct err *e)
+static void refuse_entry(const char *path, int error, struct err *e)
 {
 	if (error == ENOENT)
-		return err_set(e, ERR_NOT_FOUND, "file not found: lstat %s: %s", path,
-		               errno_text(error));
-	return err_set(e, ERR_INTERNAL, "error getting file info: lstat %s: %s", path,
-	               errno_text(error));
+		err_set(e, ERR_NOT_FOUND, "file not found: lstat %s: %s", path, errno_text(error));
+	else
+		err_set(e, ERR_INTERNAL, "error getting file info: lstat %s: %s", path,
+		        errno_text(error));
+}
+
+Filesystem__EntryInfo *file_job_message(struct file_job *j, const struct entry *entry,
+                                        struct err *e)
+{
+	Filesystem__EntryInfo *info;
+
+	arena_reset(&j->message_memory);
+	info = filesystem_entry_info(entry, &j->message_memory);
+	if (!info)
+		refuse_entry(entry->path, ENOMEM, e);
+	else if (j->is_legacy)
+		legacy_reduce_entry(info);
+	return info;
 }
 
 Filesystem__EntryInfo *file_job_entry(struct file_job *j, const char *path, struct err *e)
 {
-	Filesystem__EntryInfo *info;
-	struct entry *entry;
 	int rc;
 
 	arena_reset(&j->entry_memory);
-	arena_reset(&j->message_memory);
-	entry = arena_alloc(&j->entry_memory, sizeof *entry);
-	rc = entry ? entry_read(path, &j->owners, &j->entry_memory, entry) : -ENOMEM;
+	rc = entry_read(path, &j->owners, &j->entry_memory, &j->entry);
 	if (rc < 0) {
 		refuse_entry(path, -rc, e);
 		return NULL;
 	}
-	info = filesystem_entry_info(entry, &j->message_memory);
-	if (!info)
-		refuse_entry(path, ENOMEM, e);
-	else if (j->is_legacy)
-		legacy_reduce_entry(info);
-	return info;
+	return file_job_message(j, &j->entry, e);
 }
 
 /* ---------------------------------------------------------------- on the loop */
@@ -171,8 +176,8 @@ void file_job_start(struct call *call, const struct file_request *request)
 	j->is_legacy = legacy_is_client(call);
 	j->owners.db = service->users;
 	j->answer = call_new_answer(call);
-	arena_init(&j->entry_memory, FILE_JOB_ENTRY_MAX, j->first, sizeof j->first);
-	arena_init(&j->message_memory, FILE_JOB_MESSAGE_MAX, NULL, 0);
+	arena_init(&j->entry_memory, FILE_JOB_ENTRY_MAX, j->first[0], FILE_JOB_FIRST);
+	arena_init(&j->message_memory, FILE_JOB_MESSAGE_MAX, j->first[1], FILE_JOB_FIRST);
 	call_drop_message(call);
 	call_set_ops(call, &file_job_call_ops, j);
 	j->call = TAKE_PTR(call);

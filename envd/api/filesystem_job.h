@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/macros.h"
 #include "filesystem/filesystem.pb-c.h"
+#include "fs/entry.h"
 #include "host/owners.h"
 #include "host/requester.h"
 #include "loop/job.h"
@@ -60,9 +61,10 @@ struct file_job {
 	bool is_legacy; /* see filesystem_legacy.h */
 	struct owners owners;
 	struct answer *answer;
+	struct entry entry; /* in entry_memory */
 	struct arena entry_memory;
 	struct arena message_memory;
-	char first[FILE_JOB_FIRST];
+	char first[2][FILE_JOB_FIRST];
 	/* Its result. */
 	int rc;
 	struct err e;
@@ -78,3 +80,7 @@ void file_job_start(struct call *call, const struct file_request *request);
  */
 Filesystem__EntryInfo *file_job_entry(struct file_job *j, const char *path,
                                       struct err *e) MUST_CHECK;
+
+/* The same for an entry that was read already. */
+Filesystem__EntryInfo *file_job_message(struct file_job *j, const struct entry *entry,
+                                        struct err *e) MUST_CHECK;

@@ -1,10 +1,15 @@
 """The Filesystem service's unary calls, as filesystem.md 1-3, newer.md F and wire.md 8 say."""
+import concurrent.futures
 import grp
+import gzip
 import json
 import os
 import pathlib
 import pwd
 import shutil
+import socket
+import struct
+import subprocess
 import tempfile
 import unittest
 
@@ -14,6 +19,31 @@ ME = pwd.getpwuid(os.geteuid()).pw_name
 HOME = pwd.getpwnam(ME).pw_dir
 ROOT = os.geteuid() == 0
 MISSING = "no such file or directory"
+
+
+def nested(path, depth, name):
+    """A directory with directories of that name in it, one in the other."""
+    os.mkdir(path)
+    fd = os.open(path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+
+
+def make_every_byte(path):
+    """A directory with a file for every byte that a name may have; the names."""
+    os.mkdir(path)
+    names = [b"x" + bytes([byte]) + b"y" for byte in range(1, 256) if byte != ord("/")]
+    for name in names:
+        os.close(os.open(os.fsencode(path) + b"/" + name, os.O_CREAT | os.O_WRONLY))
+    return names
+
+
+def decoded(name):
+    return name.decode("utf-8", "replace")
 
 
 class FilesystemTest(unittest.TestCase):
@@ -157,3 +187,212 @@ class StatTest(FilesystemTest):
         answer = self.envd.request("POST", "/filesystem.Filesystem/Stat", json.dumps({"path": path}).encode(),
                                    {"Content-Type": "application/json", "User-Agent": "connect-python/1"})
         self.assertIsNone(answer.one("X-E2B-Legacy-SDK"))
+
+
+class MakeDirTest(FilesystemTest):
+    def test_make_dir_makes_the_directory_and_its_parents(self):
+        path = self.path("a/b/c")
+        entry = self.ask("MakeDir", path=path)["entry"]
+        self.assertEqual((entry["name"], entry["type"], entry["path"], entry["permissions"], entry["owner"]),
+                         ("c", "FILE_TYPE_DIRECTORY", path, "drwxr-xr-x", ME))
+        self.assertTrue(os.path.isdir(path))
+
+    @unittest.skipUnless(ROOT, "needs root to become somebody else")
+    def test_make_dir_gives_what_it_makes_to_the_user(self):
+        entry = self.ask("MakeDir", basic("nobody"), path=self.path("x/y"))["entry"]
+        self.assertEqual(entry["owner"], "nobody")
+        self.assertEqual(os.stat(self.path("x")).st_uid, pwd.getpwnam("nobody").pw_uid)
+        self.assertEqual(os.stat(self.folder).st_uid, os.geteuid())
+
+    def test_make_dir_of_what_is_there(self):
+        file, folder = self.file("file"), str(self.folder)
+        self.assertEqual(self.refused("MakeDir", "already_exists", f"directory already exists: {folder}", path=folder), 409)
+        self.assertEqual(self.refused("MakeDir", "invalid_argument",
+                                      f"path already exists but it is not a directory: {file}", path=file), 400)
+        self.refused("MakeDir", "internal", f"error getting file info: stat {file}/x: not a directory", path=file + "/x")
+
+    def test_make_dir_behind_a_dangling_link(self):
+        os.symlink("missing", self.path("dangling"))
+        self.refused("MakeDir", "internal", f"failed to chown directory: chown {self.path('dangling')}: {MISSING}",
+                     path=self.path("dangling/x"))
+
+    def test_make_dir_by_many_at_once(self):
+        """Four calls make the same parents: all of them succeed."""
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda i: self.ask("MakeDir", path=self.path(f"p/q/r/s/{i}")), range(16)))
+        self.assertEqual(len(os.listdir(self.path("p/q/r/s"))), 16)
+
+    def test_make_dir_for_the_legacy_client_is_short(self):
+        entry = self.ask("MakeDir", {"User-Agent": "connect-python"}, path=self.path("d"))["entry"]
+        self.assertEqual(entry, {"name": "d", "type": "FILE_TYPE_DIRECTORY", "path": self.path("d")})
+
+
+class RemoveTest(FilesystemTest):
+    def remove(self, name, headers=None):
+        self.assertEqual(self.ask("Remove", headers, path=self.path(name)), {})
+
+    def test_remove_takes_files_trees_links_and_what_is_missing(self):
+        self.file("file")
+        os.makedirs(self.path("d/e/f"))
+        (self.folder / "d/e/g").write_text("x")
+        os.symlink("d", self.path("link"))
+        self.remove("missing/too")
+        self.remove("link")
+        self.assertTrue(os.path.exists(self.path("d/e/g")))
+        self.remove("file/")
+        self.remove("d")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_remove_refuses_dots(self):
+        os.makedirs(self.path("d/sub"))
+        for name in ("d/.", "d/./", "d/sub/.."):
+            self.assertEqual(self.refused("Remove", "internal", "error removing file or directory: RemoveAll "
+                                          f"{self.path(name)}: invalid argument", path=self.path(name)), 500)
+        self.assertTrue(os.path.exists(self.path("d/sub")))
+
+    def test_remove_behind_a_file(self):
+        path = self.file("file") + "/x"
+        self.refused("Remove", "internal", f"error removing file or directory: unlinkat {path}: not a directory", path=path)
+
+    @unittest.skipUnless(ROOT, "needs root to mount")
+    def test_remove_of_a_mount_point_is_busy(self):
+        os.makedirs(self.path("d/mount"))
+        self.file("d/file")
+        if subprocess.run(["mount", "-t", "tmpfs", "none", self.path("d/mount")], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("cannot mount")
+        self.addCleanup(subprocess.run, ["umount", self.path("d/mount")], stderr=subprocess.DEVNULL)
+        self.refused("Remove", "internal", f"error removing file or directory: unlinkat {self.path('d/mount')}: device or "
+                                           "resource busy", path=self.path("d"))
+        self.assertEqual(os.listdir(self.path("d")), ["mount"])
+
+    def test_remove_of_a_thousand_nested_directories(self):
+        nested(self.path("deep"), 1000, "n" * 40)
+        self.remove("deep")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_remove_of_names_with_every_byte(self):
+        make_every_byte(self.path("d"))
+        self.remove("d")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_remove_marks_its_answer_for_the_legacy_client(self):
+        answer = self.envd.request("POST", "/filesystem.Filesystem/Remove", json.dumps({"path": self.path("x")}).encode(),
+                                   {"Content-Type": "application/json", "User-Agent": "connect-python"})
+        self.assertEqual((answer.status, answer.body, answer.one("X-E2B-Legacy-SDK")), (200, b"{}", "true"))
+
+
+class ListDirTest(FilesystemTest):
+    def list(self, path, depth=0, headers=None):
+        return self.ask("ListDir", headers, path=str(path), depth=depth).get("entries", [])
+
+    def names(self, path, depth=0):
+        """The entries' paths below the listed one."""
+        return [entry["path"][len(str(path).rstrip("/")) + 1:] for entry in self.list(path, depth)]
+
+    def test_list_dir_goes_as_deep_as_it_is_told_in_order(self):
+        os.makedirs(self.path("b/c"))
+        for name in ("b/c/deep", "b.txt", "a", "Z"):
+            self.file(name)
+        self.assertEqual(self.names(self.folder), ["Z", "a", "b", "b.txt"])
+        self.assertEqual(self.names(self.folder, 1), ["Z", "a", "b", "b.txt"])
+        self.assertEqual(self.names(self.folder, 2), ["Z", "a", "b", "b/c", "b.txt"])
+        self.assertEqual(self.names(self.folder, 4294967295), ["Z", "a", "b", "b/c", "b/c/deep", "b.txt"])
+        self.assertEqual(self.ask("ListDir", path=self.path("b/c/../../b/c"), depth=1)["entries"][0]["path"],
+                         self.path("b/c/deep"))
+
+    def test_list_dir_of_an_empty_directory_is_an_empty_message(self):
+        self.assertEqual(self.ask("ListDir", path=str(self.folder)), {})
+
+    def test_list_dir_says_the_same_as_stat(self):
+        self.file("a", "hello")
+        os.mkdir(self.path("d"))
+        os.symlink("a", self.path("link"))
+        os.symlink("missing", self.path("dangling"))
+        for entry in self.list(self.folder):
+            self.assertEqual(entry, self.ask("Stat", path=entry["path"])["entry"])
+
+    def test_list_dir_follows_a_link_to_the_directory_and_none_in_it(self):
+        os.makedirs(self.path("real/sub"))
+        os.symlink("real", self.path("link"))
+        os.symlink("..", self.path("real/up"))
+        self.assertEqual(self.names(self.path("link"), 3), ["sub", "up"])
+        self.assertEqual([e["path"] for e in self.list(self.path("link/"))], [self.path("link/sub"), self.path("link/up")])
+
+    def test_list_dir_resolves_paths_for_the_user(self):
+        self.envd.request("POST", "/init", json.dumps({"defaultWorkdir": str(self.folder)}).encode())
+        self.file("a")
+        self.assertEqual([e["path"] for e in self.list("")], [self.path("a")])
+
+    def test_list_dir_of_what_is_no_directory(self):
+        file = self.file("file")
+        os.symlink("file", self.path("link"))
+        os.symlink("missing", self.path("dangling"))
+        os.symlink("cycle", self.path("cycle"))
+        for name, missing in (("none", "none"), ("dangling", "missing")):
+            self.assertEqual(self.refused("ListDir", "not_found", f"path not found: lstat {self.path(missing)}: {MISSING}",
+                                          path=self.path(name)), 404)
+        for path in (file, self.path("link")):
+            self.assertEqual(self.refused("ListDir", "invalid_argument", f"path is not a directory: {file}", path=path), 400)
+        self.assertEqual(self.refused("ListDir", "failed_precondition", "cyclic symlink or chain >255 links at "
+                                      f"\"{self.path('cycle')}\"", path=self.path("cycle")), 400)
+        self.refused("ListDir", "internal", "error resolving symlink: not a directory", path=file + "/x")
+
+    def test_list_dir_of_names_with_every_byte(self):
+        names = make_every_byte(self.path("d"))
+        entries = self.list(self.path("d"))
+        self.assertEqual([entry["name"] for entry in entries], [decoded(name) for name in sorted(names)])
+        answer = self.envd.request("POST", "/filesystem.Filesystem/ListDir", b"\x0a" + bytes([len(self.path("d"))])
+                                   + self.path("d").encode(), {"Content-Type": "application/proto"})
+        self.assertEqual(answer.status, 200)
+        for name in names:
+            text = decoded(name).encode()
+            self.assertIn(b"\x0a" + bytes([len(text)]) + text, answer.body)
+
+    def test_list_dir_of_a_thousand_nested_directories(self):
+        nested(self.path("deep"), 1000, "n" * 40)
+        self.addCleanup(self.ask, "Remove", path=self.path("deep"))
+        entries = self.list(self.path("deep"), 2000)
+        self.assertEqual(len(entries), 1000)
+        self.assertEqual(entries[-1]["path"], self.path("deep" + ("/" + "n" * 40) * 1000))
+        self.assertEqual(entries[-1]["type"], "FILE_TYPE_DIRECTORY")
+
+    def test_list_dir_of_a_hundred_thousand_entries(self):
+        os.mkdir(self.path("d"))
+        for i in range(100000):
+            os.close(os.open(self.path(f"d/{i}"), os.O_CREAT | os.O_WRONLY))
+        entries = self.list(self.path("d"))
+        self.assertEqual([entry["name"] for entry in entries], sorted(map(str, range(100000))))
+        packed = self.envd.request("POST", "/filesystem.Filesystem/ListDir", json.dumps({"path": self.path("d")}).encode(),
+                                   {"Content-Type": "application/json", "Accept-Encoding": "gzip"})
+        self.assertEqual(packed.one("Content-Encoding"), "gzip")
+        self.assertEqual(json.loads(gzip.decompress(packed.body))["entries"], entries)
+        self.ask("Remove", path=self.path("d"))
+
+    def test_list_dir_while_everything_is_removed(self):
+        """Neither of the two fails, whatever the other one does."""
+        for _ in range(5):
+            for i in range(40):
+                os.makedirs(self.path(f"d/{i}/x/y"))
+                for k in range(20):
+                    self.file(f"d/{i}/x/{k}")
+            with concurrent.futures.ThreadPoolExecutor(3) as pool:
+                removal = pool.submit(self.ask, "Remove", path=self.path("d"))
+                other = pool.submit(self.ask, "Remove", path=self.path("d/7"))
+                while not removal.done():
+                    status, body = self.envd.rpc("/filesystem.Filesystem/ListDir", {"path": self.path("d"), "depth": 9})
+                    self.assertIn((status, body.get("code")), ((200, None), (404, "not_found")))
+                self.assertEqual((removal.result(), other.result()), ({}, {}))
+            self.assertFalse(os.path.exists(self.path("d")))
+
+    def test_list_dir_that_nobody_waits_for_ends(self):
+        """The client leaves in mid-walk; the daemon ends at once, with nothing left to wait for."""
+        with self.envd.connect() as s:
+            body = b'{"path":"/","depth":1000}'
+            s.sendall(b"POST /filesystem.Filesystem/ListDir HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                      b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def test_list_dir_for_the_legacy_client_is_short(self):
+        self.file("a", "hello")
+        entries = self.list(self.folder, headers={"User-Agent": "connect-python"})
+        self.assertEqual(entries, [{"name": "a", "type": "FILE_TYPE_FILE", "path": self.path("a")}])
