@@ -40,6 +40,8 @@ struct span date_at(struct date *d, time_t now)
 /* A two-digit year is of the century that puts it into the 69 years before or after 2000. */
 #define DATE_CENTURY_AT 69
 
+#define DATE_TEXT_MAX 63u /* bytes; the longest form has 33 */
+
 static int date_month(const char *name)
 {
 	for (int i = 0; i < 12; i++) {
@@ -61,32 +63,57 @@ static bool date_is_valid(const struct tm *tm)
 	       tm->tm_sec >= 0 && tm->tm_sec < 60;
 }
 
+/* All three take the whole text, or nothing. %n tells how much was read. */
+
+static bool date_scan_rfc1123(const char *text, int len, struct tm *tm, char month[4])
+{
+	char day[4];
+	int end = 0, year = 0;
+
+	if (sscanf(text, "%3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", day, &tm->tm_mday,
+	           month, &year, &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &end) != 7)
+		return false;
+	tm->tm_year = year - 1900;
+	return end == len;
+}
+
+static bool date_scan_rfc850(const char *text, int len, struct tm *tm, char month[4])
+{
+	char day[10];
+	int end = 0, year = 0;
+
+	if (sscanf(text, "%9[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", day, &tm->tm_mday,
+	           month, &year, &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &end) != 7)
+		return false;
+	tm->tm_year = year < DATE_CENTURY_AT ? year + 100 : year;
+	return end == len;
+}
+
+static bool date_scan_asctime(const char *text, int len, struct tm *tm, char month[4])
+{
+	char day[4];
+	int end = 0, year = 0;
+
+	if (sscanf(text, "%3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", day, month, &tm->tm_mday,
+	           &tm->tm_hour, &tm->tm_min, &tm->tm_sec, &year, &end) != 7)
+		return false;
+	tm->tm_year = year - 1900;
+	return end == len;
+}
+
 int date_parse(struct span text, time_t *out_time)
 {
-	char copy[64], day[16] = "", month[4] = "";
+	char copy[DATE_TEXT_MAX + 1], month[4] = "";
 	struct tm tm = { 0 };
-	int year = 0, end = 0;
+	int len = (int)text.len;
 
-	if (text.len >= sizeof copy)
+	if (text.len > DATE_TEXT_MAX)
 		return -EINVAL;
 	memcpy(copy, text.at, text.len);
 	copy[text.len] = '\0';
-	if (sscanf(copy, "%3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", day, &tm.tm_mday,
-	           month, &year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) == 7 &&
-	    (size_t)end == text.len) {
-		tm.tm_year = year - 1900;
-	} else if (sscanf(copy, "%9[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", day,
-	                  &tm.tm_mday, month, &year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-	                  &end) == 7 &&
-	           (size_t)end == text.len) {
-		tm.tm_year = year < DATE_CENTURY_AT ? year + 100 : year;
-	} else if (sscanf(copy, "%3[A-Za-z] %3[A-Za-z] %2d %2d:%2d:%2d %4d%n", day, month,
-	                  &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &year, &end) == 7 &&
-	           (size_t)end == text.len) {
-		tm.tm_year = year - 1900;
-	} else {
+	if (!date_scan_rfc1123(copy, len, &tm, month) && !date_scan_rfc850(copy, len, &tm, month) &&
+	    !date_scan_asctime(copy, len, &tm, month))
 		return -EINVAL;
-	}
 	tm.tm_mon = date_month(month);
 	if (!date_is_valid(&tm))
 		return -EINVAL;
