@@ -177,6 +177,15 @@ static bool group_is(struct span line, const char *name, uint32_t *out_gid)
 	       db_parse_id(f[2], out_gid);
 }
 
+/* A shortage passes, so whoever asked may try again; anything else is the guest's fault. */
+static int passwd_refuse(const char *path, int error, struct err *e)
+{
+	enum err_kind kind = err_kind_of_errno(error);
+
+	return err_set(e, kind == ERR_LIMIT ? kind : ERR_INTERNAL, "open %s: %s", path,
+	               errno_text(error));
+}
+
 static int passwd_find(const char *path, struct line *line, const char *name, struct user *user,
                        struct err *e)
 {
@@ -184,7 +193,7 @@ static int passwd_find(const char *path, struct line *line, const char *name, st
 	struct span s;
 
 	if (!f)
-		return err_set(e, ERR_INTERNAL, "open %s: %s", path, errno_text(errno));
+		return passwd_refuse(path, errno, e);
 	while (db_next(f, line, &s)) {
 		if (passwd_match(s, name, user))
 			return 0;

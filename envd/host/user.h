@@ -45,7 +45,8 @@ extern const struct user_db user_db_system;
  * out_user  zeroed by the caller, freed with user_deinit
  * returns   0, or -1 with e:
  *             ERR_NOT_FOUND  "user: unknown user <name>"
- *             ERR_INTERNAL   the passwd file cannot be read
+ *             ERR_LIMIT      no descriptor or memory to read the passwd file
+ *             ERR_INTERNAL   it cannot be read for another reason
  */
 int user_find(const struct user_db *db, const char *name, struct user *out_user,
               struct err *e) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
@@ -199,6 +200,22 @@ static void test_user_without_passwd_file_is_internal(void **state)
 	assert_int_equal(e.kind, ERR_INTERNAL);
 }
 
+static void test_user_without_descriptors_is_a_limit_and_no_fault(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct user user = { 0 };
+	struct rlimit limit, none;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(user_find(&f->db, "user", &user, &e), -1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(e.kind, ERR_LIMIT);
+	assert_non_null(strstr(err_text(&e), ": too many open files"));
+}
+
 static void test_user_passwd_that_is_a_fifo_does_not_block(void **state)
 {
 	struct fixture *f = *state;
@@ -314,6 +331,7 @@ int main(void)
 		TEST(test_user_unknown_has_the_reference_text),
 		TEST(test_user_without_group_file_keeps_the_primary_group),
 		TEST(test_user_without_passwd_file_is_internal),
+		TEST(test_user_without_descriptors_is_a_limit_and_no_fault),
 		TEST(test_user_passwd_that_is_a_fifo_does_not_block),
 		TEST(test_user_line_that_is_too_long_is_skipped),
 		TEST(test_user_line_of_any_length_that_fits_is_read_whole),
