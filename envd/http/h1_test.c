@@ -914,6 +914,9 @@ static void test_h1_drain_ends_idle_and_lets_busy_finish(void **state)
 	peer_expect_end(&idle, "");
 	peer_expect_end(&fresh, "");
 	peer_expect(&busy, "");
+	/* Without waiting for their peers, who keep idle connections in pools and look at none. */
+	peer_settle(&busy);
+	assert_int_equal(server_n_connections(f->server), 1);
 	held_finish(server_fixture_held(f));
 	peer_expect_end(&busy,
 	                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone");
