@@ -14,3 +14,6 @@ void filesystem_handle_list_dir(struct call *call, const ProtobufCMessage *messa
 /* filesystem_change.c */
 void filesystem_handle_make_dir(struct call *call, const ProtobufCMessage *message);
 void filesystem_handle_remove(struct call *call, const ProtobufCMessage *message);
+
+/* filesystem_move.c */
+void filesystem_handle_move(struct call *call, const ProtobufCMessage *message);

@@ -59,9 +59,11 @@ static int add_level(struct descent *d, int taken_fd, size_t name_at)
 
 int descent_init(struct descent *d, int top_fd)
 {
+	int fd = fcntl(top_fd, F_DUPFD_CLOEXEC, 0);
+
 	buf_init(&d->levels, DESCENT_BYTES_MAX);
 	buf_init(&d->names, DESCENT_BYTES_MAX);
-	return add_level(d, top_fd, 0);
+	return fd < 0 ? -errno : add_level(d, fd, 0);
 }
 
 void descent_deinit(struct descent *d)

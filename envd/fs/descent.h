@@ -24,7 +24,7 @@ struct descent {
 	struct buf names;  /* of all levels but the top, each with a NUL behind it */
 };
 
-/* top_fd is taken, also on failure. 0 or a negative errno. */
+/* top_fd is borrowed; O_PATH will do, unless its names are read. 0 or a negative errno. */
 int descent_init(struct descent *d, int top_fd) MUST_CHECK;
 void descent_deinit(struct descent *d); /* zeroed too; closes all */
 

@@ -265,8 +265,9 @@ static void walk_deinit(struct walk *w)
 int listing_walk(const struct listing *l, struct err *e)
 {
 	CLEANUP(freep) char *root = NULL;
+	CLEANUP(close_fdp) int fd = -1;
 	CLEANUP(walk_deinit) struct walk w = { 0 };
-	int fd = -1, rc;
+	int rc;
 
 	if (open_root(l->path, &root, &fd, e) < 0)
 		return -1;

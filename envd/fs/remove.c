@@ -209,24 +209,20 @@ static void removal_deinit(struct removal *r)
 	buf_deinit(&r->levels);
 }
 
-/* Takes the descriptor, also on failure. */
 static int removal_init(struct removal *r, int top_fd)
 {
-	int rc = top_fd < 0 ? -errno : 0;
+	int rc;
 
 	buf_init(&r->levels, DESCENT_BYTES_MAX);
-	if (rc == 0)
-		rc = descent_init(&r->descent, top_fd);
-	if (rc == 0 && !begin_level(r))
-		rc = -ENOMEM;
-	return rc;
+	rc = descent_init(&r->descent, top_fd);
+	return rc == 0 && !begin_level(r) ? -ENOMEM : rc;
 }
 
 int remove_tree_at(int dir_fd, const char *name, const char *shown_dir, struct err *e)
 {
 	CLEANUP(err_clear) struct err why = { 0 };
 	CLEANUP(removal_deinit) struct removal r = { .shown_dir = shown_dir, .e = &why };
-	int rc = removal_init(&r, fcntl(dir_fd, F_DUPFD_CLOEXEC, 0));
+	int rc = removal_init(&r, dir_fd);
 
 	if (rc < 0)
 		return err_set(e, ERR_INTERNAL, "open %s: %s", shown_dir, errno_text(-rc));

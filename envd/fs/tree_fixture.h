@@ -38,5 +38,18 @@ int tree_nested(int dir_fd, const char *name, unsigned n);
 /* A file in an open directory. */
 void tree_file_at(int dir_fd, const char *name, const char *text);
 
+/*
+ * Mounts that end with the test's process: once, in main. False: this process may not mount; what needs
+ * it says so and skips.
+ */
+bool tree_own_mounts(void);
+
+/* A file system of that size ("64k") at the directory, which tree_unmount takes away. */
+bool tree_mount(struct tree *t, const char *name, const char *size);
+void tree_unmount(struct tree *t, const char *name);
+
+/* Asserts that two trees look the same to whoever looks at all there is. */
+void tree_check_same(int dir_fd, const char *name, int other_dir_fd, const char *other_name);
+
 /* What is refused, and in which words; e is cleared. Each %s is the top. */
 void tree_check_error(struct tree *t, struct err *e, enum err_kind kind, const char *format);

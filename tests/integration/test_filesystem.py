@@ -14,6 +14,7 @@ import tempfile
 import unittest
 
 from envd import Envd, basic
+from processes import wait_for
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 HOME = pwd.getpwnam(ME).pw_dir
@@ -396,3 +397,110 @@ class ListDirTest(FilesystemTest):
         self.file("a", "hello")
         entries = self.list(self.folder, headers={"User-Agent": "connect-python"})
         self.assertEqual(entries, [{"name": "a", "type": "FILE_TYPE_FILE", "path": self.path("a")}])
+
+
+class MoveTest(FilesystemTest):
+    def move(self, source, destination, headers=None):
+        return self.ask("Move", headers, source=self.path(source), destination=self.path(destination))["entry"]
+
+    def move_refused(self, source, destination, code, text):
+        return self.refused("Move", code, text, source=self.path(source), destination=self.path(destination))
+
+    def rename_refused(self, source, destination, why, begin="error renaming", code="internal"):
+        return self.move_refused(source, destination, code,
+                                 f"{begin}: rename {self.path(source)} {self.path(destination)}: {why}")
+
+    def test_move_renames_and_makes_parents(self):
+        self.file("a", "hello")
+        entry = self.move("a", "p/q/b")
+        self.assertEqual((entry["name"], entry["path"], entry["size"]), ("b", self.path("p/q/b"), "5"))
+        self.assertFalse(os.path.exists(self.path("a")))
+
+    def test_move_replaces_files_and_moves_links_as_links(self):
+        self.file("a", "new")
+        self.file("b", "old")
+        os.symlink("a", self.path("link"))
+        self.assertTrue(self.move("link", "b")["isSymlink"])
+        self.assertEqual(os.readlink(self.path("b")), "a")
+        self.move("a", "c")
+
+    def test_move_of_what_is_missing_makes_the_parents_all_the_same(self):
+        self.assertEqual(self.rename_refused("none", "p/q", MISSING, "source file not found", "not_found"), 404)
+        self.assertTrue(os.path.isdir(self.path("p")))
+
+    def test_move_onto_a_directory_is_refused(self):
+        os.mkdir(self.path("d"))
+        os.mkdir(self.path("e"))
+        self.file("a")
+        self.assertEqual(self.rename_refused("d", "e", "file exists"), 500)
+        self.rename_refused("a", "e/", "file exists")
+        self.rename_refused("none", "e", MISSING, "source file not found", "not_found")
+        self.rename_refused("d", "a", "not a directory")
+        self.rename_refused("d", "d/x", "invalid argument")
+        self.move_refused("d", "a/x", "internal", f"path is a file: {self.path('a')}")
+
+    def test_move_to_a_new_name_with_a_slash_makes_nothing(self):
+        self.file("a")
+        self.rename_refused("a", "p/new/", "not a directory")
+        self.assertEqual(os.listdir(self.folder), ["a"])
+
+    def test_move_for_the_legacy_client_is_short(self):
+        self.file("a")
+        entry = self.move("a", "b", {"User-Agent": "connect-python"})
+        self.assertEqual(entry, {"name": "b", "type": "FILE_TYPE_FILE", "path": self.path("b")})
+
+    def other_file_system(self, size="64m"):
+        """A directory on a file system of its own."""
+        os.mkdir(self.path("mount"))
+        if not ROOT or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", self.path("mount")],
+                                      stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("cannot mount a file system")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.path("mount")])
+
+    def test_move_across_file_systems_takes_a_tree_along(self):
+        self.other_file_system()
+        os.makedirs(self.path("d/sub"))
+        self.file("d/sub/file", "x" * 100000, 0o4755)
+        os.utime(self.path("d/sub/file"), ns=(1, 1234567890123456789))
+        os.chown(self.path("d/sub"), 1, 2)
+        os.symlink("sub/file", self.path("d/link"))
+        os.mkfifo(self.path("d/fifo"))
+        os.setxattr(self.path("d/sub/file"), "user.e2b.key", b"value")
+        before = self.ask("ListDir", path=self.path("d"), depth=9)["entries"]
+        self.assertEqual(self.move("d", "mount/p/d")["type"], "FILE_TYPE_DIRECTORY")
+        after = self.ask("ListDir", path=self.path("mount/p/d"), depth=9)["entries"]
+        for entry in before + after:
+            entry.pop("path")
+            entry.pop("symlinkTarget", None)
+            if entry.get("type") == "FILE_TYPE_DIRECTORY":
+                entry.pop("size", None)  # is the file system's
+        self.assertEqual(after, before)
+        self.assertFalse(os.path.exists(self.path("d")))
+        self.assertEqual(os.listdir(self.path("mount/p")), ["d"])
+
+    def test_move_to_a_full_file_system_leaves_all_as_it_was(self):
+        self.other_file_system("1m")
+        os.makedirs(self.path("d/sub"))
+        self.file("d/sub/file", "x" * 2000000)
+        self.file("d/first", "y")
+        self.rename_refused("d", "mount/d", f"copy {self.path('d/sub/file')}: no space left on device")
+        self.assertEqual(os.listdir(self.path("mount")), [])
+        self.assertEqual(sorted(os.listdir(self.path("d"))), ["first", "sub"])
+        self.assertEqual(os.stat(self.path("d/sub/file")).st_size, 2000000)
+
+    def test_move_that_its_client_leaves_is_undone(self):
+        """The client goes in the middle of a copy; what is left is the source."""
+        self.other_file_system("1g")
+        os.mkdir(self.path("d"))
+        for i in range(4000):
+            self.file(f"d/{i}", "x" * 20000)
+        body = json.dumps({"source": self.path("d"), "destination": self.path("mount/d")}).encode()
+        with self.envd.connect() as s:
+            s.sendall(b"POST /filesystem.Filesystem/Move HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                      b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            wait_for(lambda: os.listdir(self.path("mount")), "the copy to begin")
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wait_for(lambda: "d" in os.listdir(self.path("mount")) or not os.listdir(self.path("mount")), "the copy to end")
+        if os.path.exists(self.path("mount/d")):
+            self.skipTest("the copy was faster")
+        self.assertEqual(len(os.listdir(self.path("d"))), 4000)
