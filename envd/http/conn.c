@@ -172,6 +172,14 @@ bool conn_is_closing(const struct conn *c)
 	return c->phase.now != CONN_OPEN;
 }
 
+void conn_close_idle(struct conn *c)
+{
+	if (conn_queued(c) > 0)
+		conn_close_after_flush(c);
+	else
+		conn_close(c);
+}
+
 void conn_shutdown(struct conn *c)
 {
 	if (conn_is_closing(c))
@@ -179,7 +187,7 @@ void conn_shutdown(struct conn *c)
 	if (c->protocol)
 		c->protocol->on_shutdown(c);
 	else
-		conn_close_after_flush(c);
+		conn_close_idle(c);
 }
 
 /* ---- output ---- */

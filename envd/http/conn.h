@@ -104,6 +104,9 @@ void conn_deadline(struct conn *c, uint64_t after_ms);
  * sends for a while (HTTP_LINGER_MAX, HTTP_DRAIN_MS), so that a reset does not eat the answer.
  */
 void conn_close_after_flush(struct conn *c);
+/* Between requests: the peer is not waited for once the socket has all. It may look only before its next
+ * request, minutes later. */
+void conn_close_idle(struct conn *c);
 void conn_close(struct conn *c); /* drops what is queued */
 void conn_reset(struct conn *c); /* so that the peer cannot take it for an orderly end */
 bool conn_is_closing(const struct conn *c);

@@ -381,17 +381,14 @@ static void h1_on_timeout(struct conn *c)
 		conn_deadline(c, HTTP_IDLE_MS);
 }
 
-/* An idle peer that has all its answers is not waited for: it would have to look first. */
 static void h1_on_shutdown(struct conn *c)
 {
 	struct h1 *h = conn_state(c);
 
-	if (h->in != H1_IN_HEAD || h->head.len > 0)
-		h->closes = true;
-	else if (conn_queued(c) > 0)
-		conn_close_after_flush(c);
+	if (h->in == H1_IN_HEAD && h->head.len == 0)
+		conn_close_idle(c);
 	else
-		conn_close(c);
+		h->closes = true;
 }
 
 static void h1_on_gone(struct conn *c)
