@@ -72,6 +72,22 @@ static void test_mem_strndup_stops_at_length_and_nul(void **state)
 	free(whole);
 }
 
+static void test_mem_copy_takes_exactly_what_it_is_told(void **state)
+{
+	uint8_t from[128], to[128];
+
+	UNUSED(state);
+	for (size_t i = 0; i < sizeof from; i++)
+		from[i] = (uint8_t)(i + 1);
+	for (size_t len = 0; len < sizeof to - 2; len++) {
+		memset(to, 0, sizeof to);
+		mem_copy(to + 1, from, len);
+		assert_int_equal(to[0], 0);
+		assert_memory_equal(to + 1, from, len);
+		assert_int_equal(to[len + 1], 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +96,7 @@ int main(void)
 		cmocka_unit_test(test_mem_armed_failure_spares_the_aborting_kind),
 		cmocka_unit_test(test_mem_nothing_is_still_memory),
 		cmocka_unit_test(test_mem_strndup_stops_at_length_and_nul),
+		cmocka_unit_test(test_mem_copy_takes_exactly_what_it_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
