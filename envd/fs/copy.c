@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "fs/copy_links.h"
 #include "fs/descent.h"
 #include "fs/names.h"
+#include "fs/statx_attributes.h"
 #include "fs/xattrs.h"
 
 #define PRIVATE_MODE     0600 /* until a copy is complete */

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "fs/copy.h"
 #include "fs/missing.h"
 #include "fs/remove.h"
+#include "fs/statx_attributes.h"
 #include "fs/temp_name.h"
 
 static int refuse(const struct move *m, int error, struct err *e)
