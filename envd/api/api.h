@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/files_upload.h"
 #include "api/session.h"
 #include "base/secret.h"
 #include "host/metrics.h"
@@ -26,7 +27,8 @@ struct api {
 	struct environ_store *environ;         /* borrowed */
 	struct process_service *process;       /* borrowed */
 	struct filesystem_service *filesystem; /* borrowed */
-	struct secret token;                   /* the access token, unset until /init brings one */
+	struct files_uploads uploads;
+	struct secret token; /* the access token, unset until /init brings one */
 	/* Set by a live upgrade until the first /init: only what a row marks early is served. */
 	bool is_closed;
 	int64_t last_timestamp_ns;     /* of the newest /init that was applied; INT64_MIN: none */
