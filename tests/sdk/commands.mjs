@@ -1,8 +1,10 @@
 // commands.run, list and kill of the newest npm e2b: output, exit codes, environment, users, time-outs.
 import assert from 'node:assert/strict'
-import { AuthenticationError, CommandExitError, InvalidArgumentError, Sandbox, TimeoutError } from 'e2b'
+import { AuthenticationError, CommandExitError, InvalidArgumentError, TimeoutError } from 'e2b'
 import { run, test } from './report.mjs'
-import { assertNothingIsLeft, commands, isListed, Printed, rejection, sandbox, until, untilGone } from './sandbox.mjs'
+import {
+	assertNothingIsLeft, commands, isListed, Printed, rejection, sandbox, secured, until, untilGone,
+} from './sandbox.mjs'
 
 test('js_run_returns_stdout_stderr_and_exit_code', async () => {
 	const result = await commands.run('echo out; echo err >&2')
@@ -264,14 +266,10 @@ test('js_sandbox_is_running', async () => {
 })
 
 test('js_access_token_opens_and_its_lack_or_another_does_not', async () => {
-	const secured = (envdAccessToken) => new Sandbox({
-		sandboxId: 'debug_sandbox_id', envdVersion: '99.99.99', envdAccessToken,
-		sandboxUrl: process.env.GUARDED_URL, debug: true,
-	}).commands
-	assert.equal((await secured(process.env.GUARDED_TOKEN).run('whoami')).stdout, 'user\n')
+	assert.equal((await secured(process.env.GUARDED_TOKEN).commands.run('whoami')).stdout, 'user\n')
 	for (const token of [undefined, 'another'])
 		for (const call of [(c) => c.run('whoami'), (c) => c.list(), (c) => c.kill(1)])
-			await rejection(call(secured(token)), AuthenticationError)
+			await rejection(call(secured(token).commands), AuthenticationError)
 })
 
 await run(assertNothingIsLeft)

@@ -7,10 +7,9 @@ import time
 import urllib.request
 
 import e2b
-from e2b import (AuthenticationException, CommandExitException, ConnectionConfig, InvalidArgumentException,
-                 NotFoundException, RateLimitException, TimeoutException)
-from harness import IS_ASYNC, IS_PREVIOUS, NO_ERROR, Box, at_once, equal, rejection, test, test_of, until, value
-from packaging.version import Version
+from e2b import (AuthenticationException, CommandExitException, InvalidArgumentException, NotFoundException,
+                 RateLimitException, TimeoutException)
+from harness import IS_ASYNC, IS_PREVIOUS, NO_ERROR, at_once, equal, rejection, secured, test, test_of, until, value
 
 NO_SUCH_PID = 999999
 # The one port of a container that can be reached; in a root each can, and the kernel chooses.
@@ -476,13 +475,6 @@ async def server_in_the_sandbox_is_reached_at_get_host(s):
 
 @test
 async def access_token_opens_and_its_lack_or_another_does_not(_):
-    def secured(token):
-        headers = {"X-Access-Token": token} if token else {}
-        kind = e2b.AsyncSandbox if IS_ASYNC else e2b.Sandbox
-        config = ConnectionConfig(debug=True, sandbox_url=os.environ["GUARDED_URL"], extra_sandbox_headers=headers)
-        return Box(kind(sandbox_id="debug_sandbox_id", sandbox_domain=None, connection_config=config,
-                        envd_version=Version("99.99.99"), envd_access_token=token))
-
     equal(await secured(os.environ["GUARDED_TOKEN"]).out("whoami"), "user\n")
     calls = (lambda s: s.commands.run("whoami"), lambda s: s.commands.list(), lambda s: s.commands.kill(1),
              lambda s: s.commands.connect(1), lambda s: s.commands.send_stdin(1, "x"),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { CommandExitError, GitAuthError, GitUpstreamError, InvalidArgumentError } from 'e2b'
 import { run, test } from './report.mjs'
-import { assertNothingIsLeft, commands, git, Printed, rejection } from './sandbox.mjs'
+import { assertNothingIsLeft, commands, git, inFolder as inAnyFolder, Printed, rejection } from './sandbox.mjs'
 
 const HOME = '/home/user'
 const USER = { authorName: 'A. Tester', authorEmail: 'tester@example.com' }
@@ -43,17 +43,7 @@ print('port', server.server_port, flush=True)
 server.serve_forever()
 `
 
-// Runs a body with a folder of its own, which goes with everything in it.
-function inFolder(body) {
-	return async () => {
-		const folder = (await commands.run('mktemp -d')).stdout.trim()
-		try {
-			await body(folder)
-		} finally {
-			await commands.run(`rm -rf ${folder} ${HOME}/.gitconfig ${HOME}/.git-credentials`)
-		}
-	}
-}
+const inFolder = (body) => inAnyFolder(body, `${HOME}/.gitconfig`, `${HOME}/.git-credentials`)
 
 // A repository with one commit of the file `a` on the branch main.
 async function makeRepository(path) {

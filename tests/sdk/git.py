@@ -25,18 +25,9 @@ server.serve_forever()'"""
 
 
 @contextlib.asynccontextmanager
-async def folder(s):
-    path = (await s.out("mktemp -d")).strip()
-    try:
-        yield path
-    finally:
-        await s.commands.run(f"rm -rf {path}")
-
-
-@contextlib.asynccontextmanager
 async def repository(s):
     """A repository with one commit, of the file `a`, on the branch main; beside it is room for others."""
-    async with folder(s) as parent:
+    async with s.folder() as parent:
         path = f"{parent}/repository"
         await s.git.init(path, initial_branch="main")
         await s.git.configure_user("Ada", "ada@example.com", scope="local", path=path)
@@ -68,7 +59,7 @@ async def server_of(s, path):
 
 @test
 async def git_tells_status_through_a_first_commit(s):
-    async with folder(s) as path:
+    async with s.folder() as path:
         await s.git.init(path, initial_branch="main")
         status = await s.git.status(path)
         equal((status.current_branch, status.is_clean, status.detached), ("main", True, False))
@@ -198,7 +189,7 @@ async def git_keeps_configuration_of_a_repository_and_of_a_user(s):
 
 @test
 async def git_stores_credentials(s):
-    async with folder(s) as home:
+    async with s.folder() as home:
         await s.git.dangerously_authenticate(NAME, PASSWORD, host="example.com", envs={"HOME": home})
         equal(await s.out(f"cat {home}/.git-credentials"), "https://ada:se%20cret@example.com\n")
 
@@ -227,7 +218,7 @@ async def git_over_http_wants_credentials_and_leaves_none_behind(s):
 
 @test
 async def git_passes_user_folder_and_environment_on(s):
-    async with folder(s) as path:
+    async with s.folder() as path:
         await s.git.init("sub", cwd=path)
         await s.git.commit(f"{path}/sub", "x", allow_empty=True, envs={
             "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "C", "GIT_COMMITTER_EMAIL": "c@d"})

@@ -18,6 +18,7 @@ from packaging.version import Version
 TEST_SECONDS_MAX = 60
 IS_ASYNC = sys.argv[1] == "async"
 IS_PREVIOUS = Version(importlib.metadata.version("e2b")) < Version("2.63")  # the one that openai-agents pins
+SANDBOX_CLASS = e2b.AsyncSandbox if IS_ASYNC else e2b.Sandbox
 NO_ERROR = "" if IS_PREVIOUS else None  # what a result without an error says
 STREAMS = ("stdout", "stderr", "pty")
 tests = []
@@ -57,6 +58,14 @@ async def rejection(call, kind):
         assert type(error) is kind, f"{kind.__name__} expected, not {error!r}"
         return error
     raise AssertionError(f"{kind.__name__} expected, not {got!r}")
+
+
+def secured(token):
+    """The sandbox that wants a token, as somebody has it who has this token, or None."""
+    headers = {"X-Access-Token": token} if token else {}
+    config = e2b.ConnectionConfig(debug=True, sandbox_url=os.environ["GUARDED_URL"], extra_sandbox_headers=headers)
+    return Box(SANDBOX_CLASS(sandbox_id="debug_sandbox_id", sandbox_domain=None, connection_config=config,
+                    envd_version=Version("99.99.99"), envd_access_token=token))
 
 
 async def until(condition):
@@ -180,12 +189,22 @@ class Box:
     def __init__(self, sandbox):
         self.sandbox = sandbox
         self.commands = Awaited(sandbox.commands)
+        self.files = Awaited(sandbox.files)
         self.pty = Awaited(sandbox.pty)
         self.git = Awaited(sandbox.git)
 
     async def out(self, command, **options):
         """What a command says to stdout."""
         return (await self.commands.run(command, **options)).stdout
+
+    @contextlib.asynccontextmanager
+    async def folder(self):
+        """A folder in the home folder, which goes with everything in it."""
+        path = (await self.out("mktemp -d -p ~")).strip()
+        try:
+            yield path
+        finally:
+            await self.commands.run(f"rm -rf {path}")
 
     async def is_listed(self, pid):
         return any(process.pid == pid for process in await self.commands.list())
@@ -275,10 +294,8 @@ def reason(error):
     return re.sub(r"\s+", " ", text)[:500] or repr(error)
 
 
-async def run_all(words):
-    kind = e2b.AsyncSandbox if IS_ASYNC else e2b.Sandbox
-    box = Box(await value(kind.create()))
-    prefix = f"python_{'previous_' if IS_PREVIOUS else ''}{'async' if IS_ASYNC else 'sync'}"
+async def run_all(words, prefix):
+    box = Box(await value(SANDBOX_CLASS.create()))
     failed = 0
     for body in tests:
         name = f"{prefix}_{body.__name__}"
@@ -294,7 +311,8 @@ async def run_all(words):
     return 1 if failed else 0
 
 
-def main(words):
-    status = asyncio.run(run_all(words))
+def main(words, prefix):
+    """Runs the tests whose names, after that prefix, contain one of words, or all; exits 0 if all is well."""
+    status = asyncio.run(run_all(words, f"{prefix}_{'async' if IS_ASYNC else 'sync'}"))
     sys.stdout.flush()
     os._exit(status)  # a connection that a failed test left open must not keep the process

@@ -6,9 +6,10 @@ PyPI e2b, unmodified, against the sandbox that the environment names:
 import sys
 
 import commands  # noqa: F401
+import entries  # noqa: F401
 import git  # noqa: F401
 import harness
 import stdin  # noqa: F401
 import terminals  # noqa: F401
 
-harness.main(sys.argv[2:])
+harness.main(sys.argv[2:], "python_previous" if harness.IS_PREVIOUS else "python")

@@ -4,7 +4,13 @@ import { createHash } from 'node:crypto'
 import { Sandbox } from 'e2b'
 
 export const sandbox = await Sandbox.create()
-export const { commands, pty, git } = sandbox
+export const { commands, files, pty, git } = sandbox
+
+// The sandbox that wants a token, as somebody has it who has this token, or none.
+export const secured = (envdAccessToken) => new Sandbox({
+	sandboxId: 'debug_sandbox_id', envdVersion: '99.99.99', envdAccessToken,
+	sandboxUrl: process.env.GUARDED_URL, debug: true,
+})
 
 export const UNKNOWN_PID = 4_000_000_000 // more than the kernel's largest, 4194304
 
@@ -51,6 +57,21 @@ export class Printed {
 				return match
 			}
 			await new Promise((resolve) => { this.#wake = resolve })
+		}
+	}
+}
+
+// What a command says to stdout.
+export const out = async (command, options) => (await commands.run(command, options)).stdout
+
+// A test's body with a folder of its own, which goes with everything in it, as do other named leftovers.
+export function inFolder(body, ...leftovers) {
+	return async () => {
+		const folder = (await out('mktemp -d -p ~')).trim()
+		try {
+			await body(folder)
+		} finally {
+			await commands.run(`rm -rf ${[folder, ...leftovers].join(' ')}`)
 		}
 	}
 }
