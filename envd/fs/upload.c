@@ -126,6 +126,7 @@ int upload_open(struct upload *u, const char *path, uid_t uid, gid_t gid, int64_
 	CLEANUP(close_fdp) int fd = -1;
 	struct stat st;
 	bool exists = stat(path, &st) == 0;
+	bool may_be_command = exists && st.st_blocks == 0; /* before it is emptied */
 
 	if (!exists && make_way(path, uid, gid, errno, e) < 0)
 		return -1;
@@ -143,7 +144,7 @@ int upload_open(struct upload *u, const char *path, uid_t uid, gid_t gid, int64_
 	u->path = xstrdup(path);
 	u->announced = announced;
 	u->n_held = 0;
-	u->is_held = true;
+	u->is_held = may_be_command;
 	return 0;
 }
 

@@ -18,8 +18,9 @@
 #define UPLOAD_FILE_MODE 0666 /* before the umask */
 
 /*
- * Bytes. Content of up to this is written in one call, however it came: a write to a file of /proc or
- * /sys is a command, and cannot be longer than a page.
+ * Bytes. Content of up to this is written in one call, however it came, to a file that exists and has
+ * no blocks: a write to one of /proc or /sys is a command, and cannot be longer than a page. All else
+ * is written as it comes, and seen at once.
  */
 #define UPLOAD_HELD_MAX 4096u
 

@@ -261,6 +261,23 @@ static void test_upload_pieces_of_a_command_are_one_write(void **state)
 	assert_string_equal(content(f, path), "upload\n");
 }
 
+static void test_upload_pieces_of_a_file_are_seen_at_once(void **state)
+{
+	static const char *const names[] = { "new", "old" };
+	struct fixture *f = *state;
+
+	make_file(f, "old", "content", 0644);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct upload u = UPLOAD_NONE;
+		struct err e = { 0 };
+
+		assert_int_equal(upload_open(&u, in(f, names[i]), UID, GID, 0, &e), 0);
+		assert_int_equal(upload_write(&u, "piece", 5, &e), 0);
+		assert_string_equal(content(f, f->path), "piece");
+		upload_deinit(&u);
+	}
+}
+
 static void test_upload_any_split_gives_the_same_file(void **state)
 {
 	static const size_t sizes[] = { UPLOAD_HELD_MAX - 1, UPLOAD_HELD_MAX, UPLOAD_HELD_MAX + 1,
@@ -275,6 +292,7 @@ static void test_upload_any_split_gives_the_same_file(void **state)
 			struct upload u = UPLOAD_NONE;
 			struct err e = { 0 };
 
+			make_file(f, "f", "", 0644); /* no blocks, so its beginning is held */
 			assert_int_equal(upload_open(&u, in(f, "f"), UID, GID, 0, &e), 0);
 			assert_int_equal(upload_write(&u, text, cut, &e), 0);
 			assert_int_equal(upload_write(&u, text + cut, sizes[i] - cut, &e), 0);
@@ -342,6 +360,7 @@ int main(void)
 		T(test_upload_full_disk_is_told_with_what_was_announced),
 		T(test_upload_device_keeps_its_owner),
 		T(test_upload_pieces_of_a_command_are_one_write),
+		T(test_upload_pieces_of_a_file_are_seen_at_once),
 		T(test_upload_any_split_gives_the_same_file),
 		T(test_upload_metadata_becomes_exactly_what_was_sent),
 		T(test_upload_over_a_users_file_in_a_sticky_directory),
