@@ -285,6 +285,37 @@ static bool json_is_plain(uint8_t c, bool html)
 	return !html || (c != '<' && c != '>' && c != '&');
 }
 
+#define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b)) /* eight of it */
+
+/* Not 0 if one of the eight bytes is 0; only where it lies above one does a borrow make another so. */
+static uint64_t find_zero(uint64_t bytes)
+{
+	return (bytes - EACH_BYTE(1)) & ~bytes & EACH_BYTE(0x80);
+}
+
+/* Eight bytes that JSON takes as they are. */
+static bool json_is_plain8(const char *s)
+{
+	uint64_t bytes, below_space;
+
+	memcpy(&bytes, s, sizeof bytes);
+	below_space = (bytes - EACH_BYTE(0x20)) & ~bytes & EACH_BYTE(0x80);
+	return ((bytes & EACH_BYTE(0x80)) | below_space | find_zero(bytes ^ EACH_BYTE('"')) |
+	        find_zero(bytes ^ EACH_BYTE('\\'))) == 0;
+}
+
+/* How many of the bytes are taken as they are. */
+static size_t json_plain_len(const char *s, size_t len, bool html)
+{
+	size_t i = 0;
+
+	while (!html && i + sizeof(uint64_t) <= len && json_is_plain8(s + i))
+		i += sizeof(uint64_t);
+	while (i < len && json_is_plain((uint8_t)s[i], html))
+		i++;
+	return i;
+}
+
 /* One sequence that begins with a byte from 0x80 up; returns the bytes it took. */
 static size_t json_append_multibyte(struct buf *b, const char *s, size_t len, bool html)
 {
@@ -311,11 +342,10 @@ void json_append_string(struct buf *b, const char *s, size_t len, bool html)
 	size_t i = 0;
 
 	while (i < len && !buf_error(b)) {
-		size_t start = i;
+		const size_t plain = json_plain_len(s + i, len - i, html);
 
-		while (i < len && json_is_plain((uint8_t)s[i], html))
-			i++;
-		buf_append(b, s + start, i - start);
+		buf_append(b, s + i, plain);
+		i += plain;
 		if (i == len)
 			return;
 		if ((uint8_t)s[i] >= 0x80)

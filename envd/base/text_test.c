@@ -333,6 +333,29 @@ static void test_json_string_is_escaped_by_the_table(void **state)
 	}
 }
 
+/* The same alone as anywhere in a longer text. */
+static void test_json_string_escapes_each_byte_at_each_place(void **state)
+{
+	char text[24];
+
+	UNUSED(state);
+	for (unsigned c = 0; c < 256; c++) {
+		for (size_t at = 0; at < sizeof text; at++) {
+			CLEANUP(buf_deinit) struct buf whole, parts;
+
+			memset(text, 'x', sizeof text);
+			text[at] = (char)c;
+			buf_init(&whole, OUT_MAX);
+			buf_init(&parts, OUT_MAX);
+			json_append_string(&whole, text, sizeof text, false);
+			for (size_t i = 0; i < sizeof text; i++)
+				json_append_string(&parts, &text[i], 1, false);
+			assert_int_equal(whole.len, parts.len);
+			assert_memory_equal(whole.data, parts.data, parts.len);
+		}
+	}
+}
+
 static void check_quote(const char *s, size_t len, const char *quoted)
 {
 	CLEANUP(buf_deinit) struct buf b = { 0 };
@@ -373,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_percent_decode_result_too_large_is_refused),
 		cmocka_unit_test(test_percent_mutated_and_truncated_text_is_read_or_refused),
 		cmocka_unit_test(test_json_string_is_escaped_by_the_table),
+		cmocka_unit_test(test_json_string_escapes_each_byte_at_each_place),
 		cmocka_unit_test(test_quote_escapes_what_go_escapes),
 	};
 

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "fs/descent.h"
 #include "fs/names.h"
 #include "fs/resolve.h"
@@ -58,6 +59,16 @@ static int refuse_memory(const struct walk *w, struct err *e)
 
 /* ---------------------------------------------------------------- where it begins */
 
+static int refuse_links(const char *path, struct err *e)
+{
+	CLEANUP(buf_deinit) struct buf quoted = { 0 };
+
+	buf_init(&quoted, ERR_TEXT_MAX);
+	quote_append(&quoted, path, strlen(path));
+	return err_set(e, ERR_PRECONDITION, "cyclic symlink or chain >%u links at %.*s",
+	               RESOLVE_LINKS_MAX, (int)quoted.len, (const char *)quoted.data);
+}
+
 static int refuse_path(const char *path, const char *failed_at, int error, struct err *e)
 {
 	switch (error) {
@@ -65,8 +76,7 @@ static int refuse_path(const char *path, const char *failed_at, int error, struc
 		return err_set(e, ERR_NOT_FOUND, "path not found: lstat %s: %s", failed_at,
 		               errno_text(error));
 	case ELOOP:
-		return err_set(e, ERR_PRECONDITION, "cyclic symlink or chain >%u links at \"%s\"",
-		               RESOLVE_LINKS_MAX, path);
+		return refuse_links(path, e);
 	case ENOTDIR:
 		return err_set(e, ERR_INTERNAL, "error resolving symlink: %s", errno_text(error));
 	default:

@@ -182,9 +182,7 @@ static int write_map(struct json_writer *w, const ProtobufCMessage *message,
 
 static void write_name(struct json_writer *w, const char *name, bool *first)
 {
-	buf_append_text(w->out, *first ? "\"" : ",\"");
-	text_append_camel(w->out, name);
-	buf_append_text(w->out, "\":");
+	text_append_member(w->out, *first ? '\0' : ',', name);
 	*first = false;
 }
 

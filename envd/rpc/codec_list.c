@@ -21,9 +21,8 @@ static void json_before_element(const struct codec_list *list, struct buf *out)
 		buf_append_byte(out, ',');
 		return;
 	}
-	buf_append_text(out, "{\"");
-	text_append_camel(out, list_field(list)->name);
-	buf_append_text(out, "\":[");
+	text_append_member(out, '{', list_field(list)->name);
+	buf_append_byte(out, '[');
 }
 
 int codec_list_add(struct codec_list *list, const ProtobufCMessage *element, struct buf *out,

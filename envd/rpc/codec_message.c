@@ -35,11 +35,12 @@ static const struct {
 enum codec_form codec_form_of(const ProtobufCMessageDescriptor *type)
 {
 	static const char package[] = "google.protobuf.";
+	const char *name = type->name + sizeof package - 1;
 
 	if (strncmp(type->name, package, sizeof package - 1) != 0)
 		return FORM_MESSAGE;
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-		if (strcmp(type->name + sizeof package - 1, forms[i].name) == 0)
+		if (*name == *forms[i].name && strcmp(name, forms[i].name) == 0)
 			return forms[i].form;
 	}
 	return FORM_MESSAGE;
@@ -161,9 +162,15 @@ static bool is_oneof_case(const ProtobufCMessage *message, const ProtobufCFieldD
 	return *(const uint32_t *)at == field->id;
 }
 
+/* A number of one of the two sizes. */
+static bool is_zero(const void *slot, size_t size)
+{
+	return size == sizeof(uint64_t) ? *(const uint64_t *)slot == 0
+	                                : *(const uint32_t *)slot == 0;
+}
+
 bool codec_is_set(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
 {
-	static const uint8_t zero[sizeof(uint64_t)];
 	const void *slot = codec_peek(message, field);
 	const bool oneof = codec_field_is_oneof(field);
 
@@ -177,7 +184,7 @@ bool codec_is_set(const ProtobufCMessage *message, const ProtobufCFieldDescripto
 	case PROTOBUF_C_TYPE_BYTES:
 		return oneof || ((const ProtobufCBinaryData *)slot)->len > 0;
 	default:
-		return oneof || memcmp(slot, zero, codec_slot_size(field->type)) != 0;
+		return oneof || !is_zero(slot, codec_slot_size(field->type));
 	}
 }
 

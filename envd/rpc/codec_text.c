@@ -284,16 +284,23 @@ static char next_camel(const char **name)
 	return upper && c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
 }
 
-void text_append_camel(struct buf *out, const char *name)
+void text_append_member(struct buf *out, char before, const char *name)
 {
-	const size_t room = strlen(name);
+	const size_t room = strlen(name) + sizeof ",\"\":" - 1;
 	uint8_t *at = buf_extend(out, room), *start = at;
 	char c;
 
 	if (!at)
 		return;
+	if (before)
+		*at++ = (uint8_t)before;
+	*at++ = '"';
+	while (*name && *name != '_') /* most are one word */
+		*at++ = (uint8_t)*name++;
 	while ((c = next_camel(&name)))
 		*at++ = (uint8_t)c;
+	*at++ = '"';
+	*at++ = ':';
 	buf_truncate(out, out->len - (room - (size_t)(at - start)));
 }
 

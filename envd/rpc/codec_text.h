@@ -39,6 +39,7 @@ int text_append_duration(struct buf *out, int64_t seconds, int32_t nanos);
 int text_append_path_snake(struct buf *out, struct span camel);
 int text_append_path_camel(struct buf *out, struct span snake);
 
-/* The JSON name of a field, and whether a text is it. */
-void text_append_camel(struct buf *out, const char *name);
+/* The character before, unless it is 0, the JSON name of a field in quotes, and a colon; and whether a
+ * text is such a name. */
+void text_append_member(struct buf *out, char before, const char *name);
 bool text_equal_camel(struct span s, const char *name);
