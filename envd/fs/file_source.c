@@ -11,9 +11,6 @@
 
 #include "base/mem.h"
 
-/* Bytes copied at a time where the file system cannot splice. */
-#define COPY_STEP 16384u
-
 int file_source_check(const char *path, mode_t *out_mode, struct err *e)
 {
 	struct stat st;
@@ -57,12 +54,12 @@ static int refuse_kind(const char *path, struct err *e)
 
 /* ---- reading ---- */
 
-ptrdiff_t file_source_read(const struct file_source *s, void *out, size_t len)
+ptrdiff_t file_source_read(int fd, void *out, size_t len)
 {
 	size_t at = 0;
 
 	while (at < len) {
-		ssize_t n = read(s->fd, (char *)out + at, len - at);
+		ssize_t n = read(fd, (char *)out + at, len - at);
 
 		if (n < 0)
 			return -errno;
@@ -71,45 +68,6 @@ ptrdiff_t file_source_read(const struct file_source *s, void *out, size_t len)
 		at += (size_t)n;
 	}
 	return (ptrdiff_t)at;
-}
-
-/* Where the file system cannot splice. */
-static ptrdiff_t copy_into_pipe(int fd, int64_t offset, int pipe, size_t len)
-{
-	char piece[COPY_STEP];
-	ssize_t n, put;
-
-	n = pread(fd, piece, MIN(len, sizeof piece), offset);
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	put = write(pipe, piece, (size_t)n);
-	return put < 0 ? -errno : put;
-}
-
-static ptrdiff_t splice_once(int fd, int64_t offset, int pipe, size_t len)
-{
-	off_t at = offset;
-	ssize_t n = splice(fd, &at, pipe, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-
-	if (n < 0 && errno == EINVAL)
-		return copy_into_pipe(fd, offset, pipe, len);
-	return n < 0 ? -errno : n;
-}
-
-ptrdiff_t file_source_splice(const struct file_source *s, int64_t offset, int pipe, size_t len)
-{
-	size_t moved = 0;
-
-	while (moved < len) {
-		ptrdiff_t n = splice_once(s->fd, offset + (int64_t)moved, pipe, len - moved);
-
-		if (n == 0 || (n == -EAGAIN && moved > 0))
-			break;
-		if (n < 0)
-			return n;
-		moved += (size_t)n;
-	}
-	return (ptrdiff_t)moved;
 }
 
 /* ---- opening ---- */
@@ -133,7 +91,7 @@ static int read_head(struct file_source *s, const char *path, size_t len, struct
 	ptrdiff_t n;
 
 	s->head = xmalloc(MAX(len, 1u));
-	n = file_source_read(s, s->head, len);
+	n = file_source_read(s->fd, s->head, len);
 	if (n < 0)
 		return refuse_read(path, (int)-n, e);
 	s->head_len = (size_t)n;

@@ -23,7 +23,7 @@
 enum file_source_kind {
 	FILE_SOURCE_WHOLE, /* head is all of it; nothing is open any more */
 	FILE_SOURCE_SIZED, /* head is its beginning, size was its size when it was opened */
-	FILE_SOURCE_STREAM /* head is its beginning; the rest is read until its end */
+	FILE_SOURCE_STREAM /* head is its beginning; the rest is read on until its end */
 };
 
 struct file_source {
@@ -58,14 +58,5 @@ int file_source_open(struct file_source *s, const char *path, mode_t mode,
                      struct err *e) MUST_CHECK;
 void file_source_close(struct file_source *s); /* accepts zeroed memory with fd -1, may repeat */
 
-/*
- * Moves what stands at the offset into a pipe, as much as it has room for and at most len, without
- * copying it where the file system can do that.
- *
- * returns  bytes; 0 at the end of the file; negative errno
- */
-ptrdiff_t file_source_splice(const struct file_source *s, int64_t offset, int pipe, size_t len);
-
-/* Reads on behind what it read last, of a stream behind head, until len bytes are there or the file
- * ends. Returns bytes or a negative errno. */
-ptrdiff_t file_source_read(const struct file_source *s, void *out, size_t len);
+/* Reads on until len bytes are there or the file ends. Returns bytes or a negative errno. */
+ptrdiff_t file_source_read(int fd, void *out, size_t len);

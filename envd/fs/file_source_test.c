@@ -286,7 +286,7 @@ static void test_file_source_large_pseudo_file_is_a_stream(void **state)
 	assert_int_equal(s.kind, FILE_SOURCE_STREAM);
 	assert_int_equal(s.size, -1);
 	assert_int_equal(s.head_len, FILE_SOURCE_WHOLE_MAX);
-	assert_int_equal(file_source_read(&s, more, sizeof more), sizeof more);
+	assert_int_equal(file_source_read(s.fd, more, sizeof more), sizeof more);
 	file_source_close(&s);
 }
 
@@ -301,71 +301,13 @@ static void test_file_source_large_file_is_read_on_from_its_start(void **state)
 	assert_int_equal(s.size, FILE_SOURCE_WHOLE_MAX + 1);
 	assert_int_equal(s.head_len, FILE_SOURCE_BEGINNING);
 	check_bytes(s.head, s.head_len, 0);
-	assert_int_equal(file_source_read(&s, data, 1000), 1000);
+	assert_int_equal(file_source_read(s.fd, data, 1000), 1000);
 	check_bytes(data, 1000, 0);
-	assert_int_equal(file_source_read(&s, data, sizeof data), FILE_SOURCE_WHOLE_MAX - 999);
+	assert_int_equal(file_source_read(s.fd, data, sizeof data), FILE_SOURCE_WHOLE_MAX - 999);
 	check_bytes(data, FILE_SOURCE_WHOLE_MAX - 999, 1000);
-	assert_int_equal(file_source_read(&s, data, 1), 0);
+	assert_int_equal(file_source_read(s.fd, data, 1), 0);
 	file_source_close(&s);
 	free(path);
-}
-
-/* ---- into a pipe ---- */
-
-static void open_pipe(int fds[2])
-{
-	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
-	assert_true(fcntl(fds[1], F_SETPIPE_SZ, 65536) == 65536);
-}
-
-static void close_pipe(int fds[2])
-{
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void test_file_source_is_spliced_as_far_as_the_pipe_has_room(void **state)
-{
-	char *path = file_of(state, "file", 200000);
-	unsigned char data[70000];
-	struct file_source s;
-	int fds[2];
-
-	open_pipe(fds);
-	open_source(&s, path);
-	assert_int_equal(file_source_splice(&s, 100, fds[1], 50), 50);
-	assert_int_equal(read(fds[0], data, sizeof data), 50);
-	check_bytes(data, 50, 100);
-	assert_int_equal(file_source_splice(&s, 0, fds[1], 200000), 65536);
-	assert_int_equal(read(fds[0], data, sizeof data), 65536);
-	check_bytes(data, 65536, 0);
-	/* The end of the file, and behind it. */
-	assert_int_equal(file_source_splice(&s, 199990, fds[1], 100), 10);
-	assert_int_equal(read(fds[0], data, sizeof data), 10);
-	check_bytes(data, 10, 199990);
-	assert_int_equal(file_source_splice(&s, 200000, fds[1], 100), 0);
-	file_source_close(&s);
-	close_pipe(fds);
-	free(path);
-}
-
-static void test_file_source_is_copied_where_there_is_no_splice(void **state)
-{
-	struct file_source s = { .fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC) };
-	off_t at = 0;
-	char expected[4096], data[4096];
-	ssize_t len = pread(s.fd, expected, sizeof expected, 0);
-	int fds[2];
-
-	UNUSED(state);
-	open_pipe(fds);
-	assert_int_equal(splice(s.fd, &at, fds[1], NULL, 1, 0), -1);
-	assert_int_equal(errno, EINVAL); /* or this test shows nothing */
-	assert_int_equal(file_source_splice(&s, 0, fds[1], sizeof data), len);
-	assert_int_equal(read(fds[0], data, sizeof data), len);
-	assert_memory_equal(data, expected, len);
-	file_source_close(&s);
-	close_pipe(fds);
 }
 
 static void test_file_source_that_shrinks_ends_early(void **state)
@@ -373,16 +315,11 @@ static void test_file_source_that_shrinks_ends_early(void **state)
 	char *path = file_of(state, "file", 200000);
 	struct file_source s;
 	char data[200000];
-	int fds[2];
 
-	open_pipe(fds);
 	open_source(&s, path);
 	assert_int_equal(truncate(path, 1000), 0);
-	assert_int_equal(file_source_splice(&s, 0, fds[1], 200000), 1000);
-	assert_int_equal(file_source_splice(&s, 1000, fds[1], 199000), 0);
-	assert_int_equal(file_source_read(&s, data, sizeof data), 1000);
+	assert_int_equal(file_source_read(s.fd, data, sizeof data), 1000);
 	file_source_close(&s);
-	close_pipe(fds);
 	free(path);
 }
 
@@ -403,8 +340,6 @@ int main(void)
 		T(test_file_source_that_cannot_be_read),
 		T(test_file_source_large_pseudo_file_is_a_stream),
 		T(test_file_source_large_file_is_read_on_from_its_start),
-		T(test_file_source_is_spliced_as_far_as_the_pipe_has_room),
-		T(test_file_source_is_copied_where_there_is_no_splice),
 		T(test_file_source_that_shrinks_ends_early),
 	};
 

@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/state.h"
+#include "http/file_send.h"
 #include "http/limits.h"
 #include "http/stream.h"
 
@@ -51,10 +52,9 @@ struct conn {
 	size_t in_at;  /* how much of it has been taken */
 	struct buf out;
 	size_t out_at;
-	size_t charged; /* to the server, of out */
-	int pipe;       /* is lent while pipe_left > 0, and written after out */
-	size_t pipe_left;
-	size_t dropped; /* bytes read since the protocol wants none */
+	size_t charged;         /* to the server, of out */
+	struct file_send *file; /* after out; NULL: none */
+	size_t dropped;         /* bytes read since the protocol wants none */
 	unsigned corks;
 
 	bool paused;  /* the protocol has left input */
@@ -91,6 +91,24 @@ static void conn_update_wants(struct conn *c)
 	c->stream->ops->want(c->stream, facts);
 }
 
+/* ---- a socket that is full ---- */
+
+static void conn_unstick(struct conn *c)
+{
+	if (!c->stuck)
+		return;
+	c->stuck = false;
+	timer_stop(&conn_loop(c)->timers, &c->stall);
+}
+
+/* The socket is full; it has taken something since the last time, or nothing. */
+static void conn_stick(struct conn *c, bool has_moved)
+{
+	if (has_moved || !c->stuck)
+		timer_start(&conn_loop(c)->timers, &c->stall, HTTP_WRITE_STALL_MS);
+	c->stuck = true;
+}
+
 /* ---- the end ---- */
 
 static void conn_on_closed(struct stream *s)
@@ -112,13 +130,12 @@ static void conn_end(struct conn *c)
 	c->stream->ops->close(c->stream, c->abrupt);
 }
 
-static void conn_give_pipe_back(struct conn *c)
+/* What is not sent of it yet will not be. */
+static void conn_drop_file(struct conn *c)
 {
-	c->pipe_left = 0;
-	if (conn_queued(c) > 0)
-		return;
-	c->stuck = false;
-	timer_stop(&conn_loop(c)->timers, &c->stall);
+	file_send_free(TAKE_PTR(c->file));
+	if (conn_queued(c) == 0)
+		conn_unstick(c);
 }
 
 void conn_close(struct conn *c)
@@ -126,7 +143,7 @@ void conn_close(struct conn *c)
 	if (c->phase.now == CONN_CLOSING)
 		return;
 	state_move(&c->phase, CONN_CLOSING);
-	conn_give_pipe_back(c);
+	conn_drop_file(c);
 	c->stuck = false;
 	c->stream->ops->want(c->stream, 0);
 	timer_stop(&conn_loop(c)->timers, &c->deadline);
@@ -156,10 +173,14 @@ void conn_close_after_flush(struct conn *c)
 {
 	if (conn_is_closing(c))
 		return;
+	if (c->file && file_send_is_going(c->file)) {
+		conn_close(c); /* there is no telling how far it is */
+		return;
+	}
 	state_move(&c->phase, CONN_FLUSHING);
 	c->dropped = conn_kept(c); /* its memory may be under the protocol's eyes just now */
 	c->paused = false;
-	conn_give_pipe_back(c);
+	conn_drop_file(c);
 	timer_stop(&conn_loop(c)->timers, &c->deadline);
 	if (conn_queued(c) == 0)
 		conn_linger(c);
@@ -198,70 +219,39 @@ static void conn_discharge(struct conn *c, size_t n)
 	c->charged -= n;
 }
 
-/* The socket has taken n bytes of the queue and the pipe, and perhaps not all. */
-static void conn_flushed(struct conn *c, size_t n)
+static void conn_queue_empty(struct conn *c)
 {
-	if (conn_queued(c) == 0) {
-		if (!c->stuck)
-			return;
-		c->stuck = false;
-		c->drained = true;
-		timer_stop(&conn_loop(c)->timers, &c->stall);
-		return;
-	}
-	if (n > 0 || !c->stuck)
-		timer_start(&conn_loop(c)->timers, &c->stall, HTTP_WRITE_STALL_MS);
-	c->stuck = true;
-}
-
-/* 0, -EAGAIN, or another negative errno if the stream is broken. */
-static ptrdiff_t conn_flush_queue(struct conn *c)
-{
-	struct iovec piece;
-	ptrdiff_t n;
-
-	if (c->out.len == c->out_at)
-		return 0;
-	piece = (struct iovec){ c->out.data + c->out_at, c->out.len - c->out_at };
-	n = c->stream->ops->write(c->stream, &piece, 1);
-	if (n < 0)
-		return n;
-	c->out_at += (size_t)n;
-	if ((size_t)n < piece.iov_len)
-		return -EAGAIN;
 	c->out_at = 0;
 	server_give_spare(c->server, &c->out);
 	conn_discharge(c, c->charged);
-	return 0;
+	c->drained = c->drained || c->stuck;
+	conn_unstick(c);
 }
 
-static ptrdiff_t conn_flush_pipe(struct conn *c)
+/* The socket has taken n bytes of the queue, and perhaps not all. */
+static void conn_flushed(struct conn *c, size_t n)
 {
-	while (c->pipe_left > 0) {
-		ptrdiff_t n = c->stream->ops->splice(c->stream, c->pipe, c->pipe_left);
-
-		if (n < 0)
-			return n;
-		c->pipe_left -= (size_t)n;
-	}
-	return 0;
+	c->out_at += n;
+	if (c->out_at == c->out.len)
+		conn_queue_empty(c);
+	else
+		conn_stick(c, n > 0);
 }
 
 static void conn_flush(struct conn *c)
 {
-	size_t before = conn_queued(c);
+	struct iovec piece;
 	ptrdiff_t n;
 
-	if (before == 0)
+	if (conn_queued(c) == 0)
 		return;
-	n = conn_flush_queue(c);
-	if (n == 0)
-		n = conn_flush_pipe(c);
+	piece = (struct iovec){ c->out.data + c->out_at, conn_queued(c) };
+	n = c->stream->ops->write(c->stream, &piece, 1);
 	if (n < 0 && n != -EAGAIN) {
 		conn_close(c);
 		return;
 	}
-	conn_flushed(c, before - conn_queued(c));
+	conn_flushed(c, n < 0 ? 0 : (size_t)n);
 	if (c->phase.now == CONN_FLUSHING && conn_queued(c) == 0)
 		conn_linger(c);
 }
@@ -299,7 +289,7 @@ bool conn_write(struct conn *c, const struct iovec *pieces, size_t n_pieces)
 
 	if (conn_is_closing(c))
 		return true;
-	ASSERT(c->pipe_left == 0);
+	ASSERT(!c->file);
 	for (size_t i = 0; i < n_pieces; i++)
 		total += pieces[i].iov_len;
 	if (c->corks == 0 && conn_queued(c) == 0) {
@@ -322,22 +312,58 @@ bool conn_write(struct conn *c, const struct iovec *pieces, size_t n_pieces)
 
 size_t conn_queued(const struct conn *c)
 {
-	return c->out.len - c->out_at + c->pipe_left;
+	return c->out.len - c->out_at;
 }
 
-bool conn_splice(struct conn *c, int pipe, size_t len)
+/* ---- files ---- */
+
+/* Behind the queue, and when there is room. */
+static void conn_go_on_with_file(struct conn *c)
 {
-	if (conn_is_closing(c))
-		return false;
-	ASSERT(c->pipe_left == 0);
-	c->pipe = pipe;
-	c->pipe_left = len;
-	if (c->corks > 0 || c->stuck)
-		return false;
-	conn_flush(c);
-	conn_update_wants(c);
-	return !conn_is_closing(c) && conn_queued(c) == 0;
+	if (c->file && c->corks == 0 && !c->stuck && conn_queued(c) == 0)
+		file_send_go(c->file);
 }
+
+static void conn_on_file(void *owner, enum file_send_state state, int error)
+{
+	struct conn *c = owner;
+
+	switch (state) {
+	case FILE_SEND_FULL:
+		conn_stick(c, true);
+		break;
+	case FILE_SEND_INTERRUPTED:
+		conn_go_on_with_file(c);
+		break;
+	case FILE_SEND_PEER_BROKEN:
+		conn_close(c);
+		break;
+	case FILE_SEND_DONE:
+	case FILE_SEND_FILE_BROKEN:
+		conn_drop_file(c);
+		c->protocol->on_file_sent(c, error);
+		break;
+	}
+	conn_update_wants(c);
+}
+
+void conn_send_file(struct conn *c, struct http_file *file, int64_t offset, int64_t len)
+{
+	int socket;
+
+	if (conn_is_closing(c))
+		return;
+	ASSERT(!c->file);
+	socket = c->stream->ops->lend_socket(c->stream);
+	if (socket < 0) {
+		conn_close(c); /* as for want of memory */
+		return;
+	}
+	c->file = file_send_new(conn_loop(c), socket, file, offset, len, conn_on_file, c);
+	conn_go_on_with_file(c);
+}
+
+/* ---- corks ---- */
 
 void conn_cork(struct conn *c)
 {
@@ -350,6 +376,7 @@ void conn_uncork(struct conn *c)
 	if (--c->corks > 0 || c->phase.now == CONN_CLOSING || c->stuck)
 		return;
 	conn_flush(c);
+	conn_go_on_with_file(c);
 	conn_update_wants(c);
 }
 
@@ -499,12 +526,21 @@ static void conn_tell_drained(struct conn *c)
 		c->protocol->on_drained(c);
 }
 
+static void conn_on_room(struct conn *c)
+{
+	conn_flush(c);
+	if (conn_queued(c) > 0)
+		return;
+	conn_unstick(c);
+	conn_go_on_with_file(c);
+}
+
 static void conn_on_ready(struct stream *s, unsigned facts)
 {
 	struct conn *c = s->owner;
 
 	if (facts & STREAM_WRITABLE)
-		conn_flush(c);
+		conn_on_room(c);
 	conn_tell_drained(c);
 	if (facts & STREAM_HANGUP)
 		c->hung_up = true;

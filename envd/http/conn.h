@@ -7,9 +7,9 @@
  *
  *   input    conn reads into the loop's shared buffer and offers it to on_input; what the protocol
  *            leaves is kept (at most HTTP_PENDING_MAX) and reading pauses until conn_resume
- *   output   conn_write tries the socket at once (unless corked) and queues the rest, conn_splice
- *            leaves the rest where it is; on_drained runs, from the loop, when what the socket did
- *            not take is out
+ *   output   conn_write tries the socket at once (unless corked) and queues the rest; on_drained
+ *            runs, from the loop, when a queue that the socket did not take is empty again. Files go
+ *            from the page cache into the socket, by jobs (conn_send_file)
  *   end      conn_close_after_flush (orderly) or conn_close (now). on_gone runs once, from the
  *            loop, with the last chance to let go of the exchanges; the conn is freed after it
  */
@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 
 #include "base/list.h"
+#include "http/file.h"
 #include "http/server.h"
 #include "loop/timer.h"
 
@@ -37,6 +38,8 @@ struct conn_protocol {
 	/* Optional: the peer has ended its side, but input still waits for conn_resume. */
 	void (*on_hangup)(struct conn *c);
 	void (*on_drained)(struct conn *c); /* an output queue that was stuck is empty again */
+	/* Optional: conn_send_file is done; error as file_send_fn has it. */
+	void (*on_file_sent)(struct conn *c, int error);
 	void (*on_timeout)(struct conn *c); /* the deadline of conn_deadline has passed */
 	/* The server drains: finish what runs, take nothing new. */
 	void (*on_shutdown)(struct conn *c);
@@ -79,12 +82,10 @@ bool conn_write(struct conn *c, const struct iovec *pieces, size_t n_pieces);
 size_t conn_queued(const struct conn *c); /* bytes written but not yet taken by the socket */
 
 /*
- * Writes len bytes that a pipe holds, behind what is queued. Until conn_queued is 0 the pipe is lent,
- * and nothing else may be written; conn_close and conn_close_after_flush give it back as it is.
- *
- * returns  true: it is empty. False: on_drained follows when it is, or else on_gone
+ * Sends part of a file behind what is queued. on_file_sent follows, or else on_gone; until then nothing
+ * else may be written. len > 0.
  */
-bool conn_splice(struct conn *c, int pipe, size_t len);
+void conn_send_file(struct conn *c, struct http_file *file, int64_t offset, int64_t len);
 
 /* Between them conn_write only queues; the last conn_uncork writes once. They nest. */
 void conn_cork(struct conn *c);

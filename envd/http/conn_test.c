@@ -1,14 +1,17 @@
 #include "http/conn.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
 #include "http/limits.h"
 #include "http/server_fixture.h"
-#include "tests/support/full_pipe.h"
+#include "loop/job.h"
 #include "tests/support/loop_fixture.h"
+#include "tests/support/pattern_file.h"
 #include "tests/support/test.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -19,7 +22,8 @@ static struct {
 	struct conn *c;
 	char got[65536 * 2 + 1];
 	size_t n_got, takes; /* bytes it takes of each offer */
-	unsigned n_eofs, n_hangups, n_drained, n_timeouts, n_gone, n_shutdowns;
+	unsigned n_eofs, n_hangups, n_drained, n_files, n_timeouts, n_gone, n_shutdowns;
+	int file_error;
 } probe;
 
 static size_t probe_on_input(struct conn *c, const uint8_t *data, size_t len)
@@ -50,6 +54,13 @@ static void probe_on_drained(struct conn *c)
 	probe.n_drained++;
 }
 
+static void probe_on_file_sent(struct conn *c, int error)
+{
+	UNUSED(c);
+	probe.n_files++;
+	probe.file_error = error;
+}
+
 static void probe_on_timeout(struct conn *c)
 {
 	UNUSED(c);
@@ -74,6 +85,7 @@ static const struct conn_protocol probe_protocol = {
 	.on_eof = probe_on_eof,
 	.on_hangup = probe_on_hangup,
 	.on_drained = probe_on_drained,
+	.on_file_sent = probe_on_file_sent,
 	.on_timeout = probe_on_timeout,
 	.on_shutdown = probe_on_shutdown,
 	.on_gone = probe_on_gone,
@@ -368,132 +380,197 @@ static void test_conn_without_memory_for_its_queue_is_cut(void **state)
 	peer_close(&p);
 }
 
-/* ---- output from a pipe ---- */
+/* ---- files ---- */
 
-static void test_conn_splices_what_a_pipe_holds(void **state)
+static struct http_file *file_of(struct peer *p, size_t len)
 {
-	struct full_pipe pipe;
+	return http_file_new(p->f->loop, pattern_file(len));
+}
+
+static void test_conn_sends_a_file_behind_what_was_written(void **state)
+{
+	struct http_file *file;
 	struct peer p;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 20000);
 	probe_open(&p, *state);
+	file = file_of(&p, 3000000);
 	write_text("head");
-	assert_true(conn_splice(probe.c, pipe.read_fd, 15000));
-	assert_int_equal(full_pipe_left(&pipe), 5000);
+	conn_send_file(probe.c, file, 10, 2000000);
+	assert_int_equal(probe.n_files, 0); /* not inside the call */
+	http_file_unref(file);
+	peer_settle(&p);
+	assert_int_equal(probe.n_files, 1);
+	assert_int_equal(probe.file_error, 0);
 	write_text("tail");
 	peer_settle(&p);
-	assert_int_equal(p.got.len, 4 + 15000 + 4);
-	full_pipe_check(p.got.data + 4, 15000, 0);
-	assert_memory_equal(p.got.data + 4 + 15000, "tail", 4);
+	assert_int_equal(p.got.len, 4 + 2000000 + 4);
+	assert_memory_equal(p.got.data, "head", 4);
+	pattern_check(p.got.data + 4, 2000000, 10);
+	assert_memory_equal(p.got.data + 4 + 2000000, "tail", 4);
 	assert_int_equal(probe.n_drained, 0);
 	peer_close(&p);
-	full_pipe_close(&pipe);
 }
 
-static void test_conn_pipe_goes_out_behind_a_queue_that_is_stuck(void **state)
+static void test_conn_file_waits_for_a_queue_that_is_stuck(void **state)
 {
-	struct full_pipe pipe;
+	struct http_file *file;
 	struct peer p;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 500000);
 	probe_open(&p, *state);
+	file = file_of(&p, 1000000);
 	write_until_stuck();
-	assert_false(conn_splice(probe.c, pipe.read_fd, 500000));
-	assert_true(conn_queued(probe.c) > 500000);
-	assert_int_equal(full_pipe_left(&pipe), 500000); /* not copied anywhere */
+	conn_send_file(probe.c, file, 0, 1000000);
+	assert_int_equal(job_count(p.f->loop), 0);
 	peer_settle(&p);
 	assert_int_equal(probe.n_drained, 1);
-	assert_int_equal(full_pipe_left(&pipe), 0);
+	assert_int_equal(probe.n_files, 1);
 	assert_int_equal(p.got.len % 100000, 0);
-	full_pipe_check(p.got.data + p.got.len - 500000, 500000, 0);
+	pattern_check(p.got.data + p.got.len - 1000000, 1000000, 0);
+	http_file_unref(file);
 	peer_close(&p);
-	full_pipe_close(&pipe);
 }
 
-static void test_conn_corked_pipe_goes_out_at_the_last_uncork(void **state)
+static void test_conn_corked_file_goes_out_at_the_last_uncork(void **state)
 {
-	struct full_pipe pipe;
+	struct http_file *file;
 	struct peer p;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 10);
 	probe_open(&p, *state);
+	file = file_of(&p, 10);
 	conn_cork(probe.c);
 	write_text("head");
-	assert_false(conn_splice(probe.c, pipe.read_fd, 10));
+	conn_send_file(probe.c, file, 0, 10);
 	peer_expect(&p, "");
 	conn_uncork(probe.c);
-	assert_int_equal(conn_queued(probe.c), 0);
 	peer_settle(&p);
 	assert_int_equal(p.got.len, 14);
+	assert_int_equal(probe.n_files, 1);
+	http_file_unref(file);
 	peer_close(&p);
-	full_pipe_close(&pipe);
 }
 
-static void test_conn_peer_that_takes_nothing_of_a_pipe_is_cut_in_time(void **state)
+static void test_conn_file_that_is_shorter_is_told(void **state)
 {
-	struct full_pipe pipe;
+	struct http_file *file;
 	struct peer p;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 1000000);
 	probe_open(&p, *state);
+	file = file_of(&p, 1000);
+	conn_send_file(probe.c, file, 0, 1001);
+	peer_settle(&p);
+	assert_int_equal(probe.n_files, 1);
+	assert_int_equal(probe.file_error, -ENODATA);
+	assert_int_equal(p.got.len, 1000);
+	http_file_unref(file);
+	peer_close(&p);
+}
+
+static void test_conn_peer_that_takes_nothing_of_a_file_is_cut_in_time(void **state)
+{
+	struct http_file *file;
+	struct peer p;
+
+	probe_open(&p, *state);
+	file = file_of(&p, 3000000);
 	conn_deadline(probe.c, 0);
-	assert_false(conn_splice(probe.c, pipe.read_fd, 1000000));
+	conn_send_file(probe.c, file, 0, 3000000);
+	loop_fixture_run_jobs(p.f->loop);
 	server_fixture_pass(*state, HTTP_WRITE_STALL_MS - 1000);
 	assert_int_equal(probe.n_gone, 0);
 	server_fixture_pass(*state, HTTP_WRITE_STALL_MS + 1);
 	assert_int_equal(probe.n_gone, 1);
+	assert_int_equal(probe.n_files, 0);
+	http_file_unref(file);
+	peer_settle(&p);
 	peer_close(&p);
-	full_pipe_close(&pipe);
 }
 
-/* What was there before goes out, the rest of the pipe does not, and nobody waits for it. */
-static void test_conn_close_after_flush_gives_a_pipe_back(void **state)
+/* What was queued before goes out, the rest of the file does not, and nobody waits for it. */
+static void test_conn_close_after_flush_drops_a_file_that_waits(void **state)
 {
-	struct full_pipe pipe;
+	struct http_file *file;
 	struct peer p;
-	size_t left;
 
 	for (int stuck_before = 0; stuck_before <= 1; stuck_before++) {
-		full_pipe_open(&pipe);
-		full_pipe_put(&pipe, 1000000);
 		probe_open(&p, *state);
+		file = file_of(&p, 3000000);
 		if (stuck_before)
 			write_until_stuck();
-		assert_false(conn_splice(probe.c, pipe.read_fd, 1000000));
-		left = full_pipe_left(&pipe);
-		assert_true(left > 0);
+		conn_send_file(probe.c, file, 0, 3000000);
+		loop_fixture_run_jobs(p.f->loop);
 		conn_close_after_flush(probe.c);
+		http_file_unref(file);
 		peer_settle(&p);
 		assert_true(p.ended && !p.reset);
-		assert_int_equal(full_pipe_left(&pipe), left);
-		assert_int_equal(p.got.len % 100000, (1000000 - left) % 100000);
+		if (stuck_before)
+			assert_int_equal(p.got.len % 100000, 0);
+		else
+			pattern_check(p.got.data, p.got.len, 0);
+		assert_true(p.got.len < 3000000);
+		assert_int_equal(probe.n_files, 0);
 		peer_end(&p);
 		assert_int_equal(probe.n_gone, 1);
 		peer_close(&p);
-		full_pipe_close(&pipe);
 	}
 }
 
-static void test_conn_splice_to_a_peer_that_is_gone_ends_it(void **state)
+/* Its job is left to end by itself: it may be stuck in a file system. */
+static void test_conn_closed_while_a_file_is_sent_tells_nothing(void **state)
 {
-	struct full_pipe pipe;
+	static void (*const ends[])(struct conn * c) = { conn_close, conn_close_after_flush,
+		                                         conn_reset };
+	struct http_file *file;
 	struct peer p;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 10);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		probe_open(&p, *state);
+		file = file_of(&p, 3000000);
+		conn_send_file(probe.c, file, 0, 3000000);
+		http_file_unref(file);
+		ends[i](probe.c);
+		conn_send_file(probe.c, file, 0, 1); /* nothing happens any more */
+		peer_settle(&p);
+		assert_true(p.ended);
+		assert_int_equal(probe.n_gone, 1);
+		assert_int_equal(probe.n_files, 0);
+		peer_close(&p);
+	}
+}
+
+static void test_conn_file_to_a_peer_that_is_gone_ends_it(void **state)
+{
+	struct http_file *file;
+	struct peer p;
+
 	probe_open(&p, *state);
+	file = file_of(&p, 10);
 	close(TAKE_FD(p.fd));
-	assert_false(conn_splice(probe.c, pipe.read_fd, 10));
-	assert_false(conn_splice(probe.c, pipe.read_fd, 10)); /* nothing happens any more */
-	assert_int_equal(probe.n_gone, 0);
+	conn_send_file(probe.c, file, 0, 10);
+	http_file_unref(file);
+	loop_fixture_run_jobs(p.f->loop);
 	loop_fixture_turn(p.f->loop, 5);
 	assert_int_equal(probe.n_gone, 1);
+	assert_int_equal(probe.n_files, 0);
 	peer_close(&p);
-	full_pipe_close(&pipe);
+}
+
+static void test_conn_file_without_a_descriptor_ends_it(void **state)
+{
+	struct rlimit before, none;
+	struct http_file *file;
+	struct peer p;
+
+	probe_open(&p, *state);
+	file = file_of(&p, 10);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	conn_send_file(probe.c, file, 0, 10);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	peer_expect_end(&p, "");
+	assert_int_equal(probe.n_gone, 1);
+	http_file_unref(file);
+	peer_close(&p);
 }
 
 /* ---- the end ---- */
@@ -610,12 +687,15 @@ int main(void)
 		T(test_conn_peer_that_takes_nothing_is_cut_in_time),
 		T(test_conn_whose_queue_is_too_much_for_the_server_is_cut),
 		T(test_conn_without_memory_for_its_queue_is_cut),
-		T(test_conn_splices_what_a_pipe_holds),
-		T(test_conn_pipe_goes_out_behind_a_queue_that_is_stuck),
-		T(test_conn_corked_pipe_goes_out_at_the_last_uncork),
-		T(test_conn_peer_that_takes_nothing_of_a_pipe_is_cut_in_time),
-		T(test_conn_close_after_flush_gives_a_pipe_back),
-		T(test_conn_splice_to_a_peer_that_is_gone_ends_it),
+		T(test_conn_sends_a_file_behind_what_was_written),
+		T(test_conn_file_waits_for_a_queue_that_is_stuck),
+		T(test_conn_corked_file_goes_out_at_the_last_uncork),
+		T(test_conn_file_that_is_shorter_is_told),
+		T(test_conn_peer_that_takes_nothing_of_a_file_is_cut_in_time),
+		T(test_conn_close_after_flush_drops_a_file_that_waits),
+		T(test_conn_closed_while_a_file_is_sent_tells_nothing),
+		T(test_conn_file_to_a_peer_that_is_gone_ends_it),
+		T(test_conn_file_without_a_descriptor_ends_it),
 		T(test_conn_close_tells_from_the_loop_and_once),
 		T(test_conn_close_after_flush_waits_for_queue_and_peer),
 		T(test_conn_lingers_only_so_long),

@@ -80,6 +80,11 @@ size_t deflater_run(struct deflater *d, struct span *in, bool is_last, void *out
 	return room - d->z.avail_out;
 }
 
+size_t deflater_bound(struct deflater *d, size_t len)
+{
+	return deflateBound(&d->z, len);
+}
+
 bool deflater_is_over(const struct deflater *d)
 {
 	return d->is_over;

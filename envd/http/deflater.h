@@ -28,5 +28,8 @@ void deflater_free(struct deflater *d); /* NULL is nothing */
  */
 size_t deflater_run(struct deflater *d, struct span *in, bool is_last, void *out, size_t room);
 
+/* Bytes that the stream of len bytes has at most, before the first of them. */
+size_t deflater_bound(struct deflater *d, size_t len);
+
 /* All of the stream has been written. */
 bool deflater_is_over(const struct deflater *d);

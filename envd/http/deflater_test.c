@@ -76,6 +76,26 @@ static void test_deflater_takes_more_than_it_was_told(void **state)
 	round_trip(CONTENT_MAX, 10, 65536, 65536);
 }
 
+static void test_deflater_stream_is_never_longer_than_its_bound(void **state)
+{
+	unsigned char noise[65536], out[2 * sizeof noise];
+	uint32_t x = 1;
+
+	UNUSED(state);
+	for (size_t i = 0; i < sizeof noise; i++)
+		noise[i] = (unsigned char)((x = x * 1664525u + 1013904223u) >> 24);
+	for (size_t len = 0; len <= sizeof noise; len = len * 2 + 1) {
+		struct deflater *d = deflater_new((int64_t)len);
+		struct span in = { (char *)noise, len };
+		size_t bound = deflater_bound(d, len);
+
+		assert_true(bound <= sizeof out);
+		assert_true(deflater_run(d, &in, true, out, bound) > 0);
+		assert_true(deflater_is_over(d));
+		deflater_free(d);
+	}
+}
+
 static void test_deflater_without_memory_is_none(void **state)
 {
 	UNUSED(state);
@@ -103,6 +123,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deflater_content_comes_back_whatever_its_pieces),
 		cmocka_unit_test(test_deflater_takes_more_than_it_was_told),
+		cmocka_unit_test(test_deflater_stream_is_never_longer_than_its_bound),
 		cmocka_unit_test(test_deflater_without_memory_is_none),
 		cmocka_unit_test(test_deflater_that_is_given_up_leaks_nothing),
 	};

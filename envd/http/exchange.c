@@ -46,12 +46,12 @@ static bool dead_send(struct exchange *x, const struct iovec *pieces, size_t n)
 	return true;
 }
 
-static bool dead_send_pipe(struct exchange *x, int pipe, size_t len)
+static void dead_send_file(struct exchange *x, struct http_file *file, int64_t offset, int64_t len)
 {
 	UNUSED(x);
-	UNUSED(pipe);
+	UNUSED(file);
+	UNUSED(offset);
 	UNUSED(len);
-	return true;
 }
 
 static void dead_finish(struct exchange *x, const struct http_field *trailers, size_t n)
@@ -84,7 +84,7 @@ static const struct exchange_wire dead_wire = {
 	.answer = dead_answer,
 	.begin = dead_begin,
 	.send = dead_send,
-	.send_pipe = dead_send_pipe,
+	.send_file = dead_send_file,
 	.finish = dead_finish,
 	.abort = dead_abort,
 	.trailers = dead_trailers,
@@ -183,6 +183,17 @@ void exchange_add_field(struct exchange *x, const char *name, struct span value)
 	};
 }
 
+void exchange_set_field(struct exchange *x, const char *name, struct span value)
+{
+	for (size_t i = 0; i < x->n_extra; i++) {
+		if (span_equal(x->extra[i].name, name)) {
+			x->extra[i] = x->extra[--x->n_extra];
+			break;
+		}
+	}
+	exchange_add_field(x, name, value);
+}
+
 void exchange_read(struct exchange *x)
 {
 	x->wire->read(x);
@@ -230,10 +241,10 @@ bool exchange_send(struct exchange *x, const struct iovec *pieces, size_t n_piec
 	return x->wire->send(x, pieces, n_pieces);
 }
 
-bool exchange_send_pipe(struct exchange *x, int pipe, size_t len)
+void exchange_send_file(struct exchange *x, struct http_file *file, int64_t offset, int64_t len)
 {
 	ASSERT(x->answered && !x->held && len > 0);
-	return x->wire->send_pipe(x, pipe, len);
+	x->wire->send_file(x, file, offset, len);
 }
 
 void exchange_hold(struct exchange *x)

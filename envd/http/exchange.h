@@ -8,8 +8,8 @@
  *   request body   pushed, but never before exchange_read and never more than EXCHANGE_WINDOW
  *                  bytes ahead of exchange_consumed: a handler that stops consuming stops the peer
  *   response body  sent in pieces; exchange_send says whether more is welcome, and on_proceed when
- *                  it is welcome again. What a file holds comes through a pipe
- *                  (exchange_send_pipe), which a pool job fills: this thread reads no file
+ *                  it is welcome again. Files are read and sent by pool jobs
+ *                  (exchange_send_file): this thread waits for no file system
  *   peer gone      on_stop, once; later sends are swallowed. The exchange stays valid until its
  *                  owner gives it back, so an answer that is still on its way needs no check
  *   peer hung up   on_hangup, HTTP/1 only: it has ended its side before it had an answer. Most have
@@ -39,6 +39,7 @@
 
 struct exchange;
 struct exchange_wire;
+struct http_file;
 
 enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 };
 
@@ -81,6 +82,9 @@ struct exchange_ops {
 	 * unless the body was complete. Request trailers are in exchange_trailers. */
 	void (*on_body_end)(struct exchange *x, enum exchange_body_end how);
 	void (*on_proceed)(struct exchange *x);
+	/* For owners that send files. error: 0, or a negative errno: it cannot be read, -ENODATA it is
+	 * shorter than that; then the response can only be aborted. */
+	void (*on_file_sent)(struct exchange *x, int error);
 	void (*on_stop)(struct exchange *x);
 	/* Optional, once: an answer is still possible, but not worth waiting long for. */
 	void (*on_hangup)(struct exchange *x);
@@ -117,6 +121,9 @@ const struct http_field *exchange_field(const struct exchange *x, const char *na
 #define EXCHANGE_EXTRA_MEMORY_MAX (3u * 1024u * 1024u) /* bytes */
 void exchange_add_field(struct exchange *x, const char *name, struct span value);
 
+/* The same, in the place of a field of that name, in that case, which was added before. */
+void exchange_set_field(struct exchange *x, const char *name, struct span value);
+
 /* Lets the body come (and sends the 100 that the peer waits for). May repeat. */
 void exchange_read(struct exchange *x);
 void exchange_consumed(struct exchange *x, size_t len);
@@ -148,14 +155,11 @@ void exchange_begin(struct exchange *x, int status, const struct http_field *fie
 bool exchange_send(struct exchange *x, const struct iovec *pieces, size_t n_pieces);
 
 /*
- * Sends len bytes that are in a pipe, whose read end does not block. They are not copied: the pipe is
- * lent until it is empty, and until then nothing else may be sent, nor the response be finished.
- * Only for responses with a content_length and a body, and not after exchange_hold.
- *
- * returns  true: the pipe is empty (or the exchange was stopped before, and it is as it was). False:
- *          on_proceed follows when it is empty. on_stop and exchange_abort give it back as it is
+ * Sends part of a file as it is, len > 0 bytes. on_file_sent follows, unless on_stop does; until then
+ * nothing else may be sent, nor the response be finished. Only for responses with a content_length
+ * and a body, and not after exchange_hold. The file is referenced as long as it is needed.
  */
-bool exchange_send_pipe(struct exchange *x, int pipe, size_t len);
+void exchange_send_file(struct exchange *x, struct http_file *file, int64_t offset, int64_t len);
 
 /*
  * What is sent from here on is the end of the response, and exchange_finish or exchange_abort

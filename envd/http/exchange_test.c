@@ -166,6 +166,23 @@ static void test_exchange_field_finds_the_first_of_a_name(void **state)
 
 #define T(name) cmocka_unit_test_setup(name, reset)
 
+static void test_exchange_field_takes_the_place_of_one_of_its_name(void **state)
+{
+	struct exchange x, *taken = &x;
+
+	UNUSED(state);
+	exchange_init(&x, &wire, NULL, 0);
+	exchange_own(&x, &ops, NULL);
+	exchange_set_field(&x, "Vary", SPAN("Origin"));
+	exchange_add_field(&x, "Other", SPAN("o"));
+	exchange_set_field(&x, "Vary", SPAN("Origin, Accept-Encoding"));
+	assert_int_equal(x.n_extra, 2);
+	assert_true(span_equal(x.extra[0].name, "Other"));
+	assert_true(span_equal(x.extra[1].name, "Vary"));
+	assert_true(span_equal(x.extra[1].value, "Origin, Accept-Encoding"));
+	exchange_answer(&taken, 200, NULL, 0, SPAN(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +192,7 @@ int main(void)
 		T(test_exchange_gone_without_owner_is_freed_at_once),
 		T(test_exchange_extra_fields_are_copied),
 		T(test_exchange_extra_field_without_memory_is_left_out),
+		T(test_exchange_field_takes_the_place_of_one_of_its_name),
 		T(test_exchange_field_finds_the_first_of_a_name),
 	};
 

@@ -366,6 +366,13 @@ static void h1_on_drained(struct conn *c)
 	h1_proceed(h);
 }
 
+static void h1_on_file_sent(struct conn *c, int error)
+{
+	struct h1 *h = conn_state(c);
+
+	h->x->x.ops->on_file_sent(&h->x->x, error);
+}
+
 static void h1_on_timeout(struct conn *c)
 {
 	struct h1 *h = conn_state(c);
@@ -409,6 +416,7 @@ const struct conn_protocol h1_protocol = {
 	.on_eof = h1_on_eof,
 	.on_hangup = h1_on_hangup,
 	.on_drained = h1_on_drained,
+	.on_file_sent = h1_on_file_sent,
 	.on_timeout = h1_on_timeout,
 	.on_shutdown = h1_on_shutdown,
 	.on_gone = h1_on_gone,

@@ -1,10 +1,13 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "http/file.h"
 #include "http/limits.h"
 #include "http/server_fixture.h"
-#include "tests/support/full_pipe.h"
+#include "tests/support/loop_fixture.h"
+#include "tests/support/pattern_file.h"
 #include "tests/support/test.h"
 
 #define GET(path)   "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -470,82 +473,108 @@ static void test_h1_full_queue_asks_to_wait_and_then_to_proceed(void **state)
 	peer_close(&p);
 }
 
-static void test_h1_pipe_is_sent_behind_the_head_and_then_proceeds(void **state)
+static void test_h1_files_are_sent_behind_the_head(void **state)
 {
-	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 900004\r\n\r\n";
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: 2000008\r\n\r\n";
 	struct server_fixture *f = *state;
-	struct full_pipe pipe;
+	struct http_file *file = http_file_new(f->loop, pattern_file(2000000));
 	struct held *h;
 	struct peer p;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 900000);
 	peer_open(&p, f);
 	peer_send(&p, GET("/hold") GET("/hello"));
 	h = server_fixture_held(f);
-	exchange_begin(h->x, 200, NULL, 0, 900004);
-	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 900000));
-	assert_int_equal(h->n_proceeds, 0);
+	exchange_begin(h->x, 200, NULL, 0, 2000008);
+	exchange_send_file(h->x, file, 0, 1000000);
 	peer_settle(&p);
-	assert_int_equal(h->n_proceeds, 1);
-	assert_int_equal(full_pipe_left(&pipe), 0);
-	full_pipe_put(&pipe, 4);
-	assert_true(exchange_send_pipe(h->x, pipe.read_fd, 4));
+	assert_int_equal(h->n_files_sent, 1);
+	send_text(h, "between:");
+	exchange_send_file(h->x, file, 1000000, 1000000);
 	peer_settle(&p);
-	full_pipe_check(p.got.data + p.got.len - 900004, 900004, 0);
-	p.got.len -= 900004;
-	peer_expect(&p, head);
+	assert_int_equal(h->n_files_sent, 2);
+	assert_int_equal(h->file_error, 0);
 	exchange_finish(&h->x, NULL, 0);
-	peer_expect(&p, HELLO);
-	peer_close(&p);
-	full_pipe_close(&pipe);
-}
-
-static void test_h1_abort_takes_a_pipe_back_and_cuts(void **state)
-{
-	struct server_fixture *f = *state;
-	struct full_pipe pipe;
-	struct held *h;
-	struct peer p;
-	size_t left;
-
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 1000000);
-	peer_open(&p, f);
-	peer_send(&p, GET("/hold"));
-	h = server_fixture_held(f);
-	exchange_begin(h->x, 200, NULL, 0, 1000000);
-	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
-	left = full_pipe_left(&pipe);
-	exchange_abort(&h->x);
 	peer_settle(&p);
-	assert_true(p.ended);
-	assert_true(p.got.len < 1000000);
-	assert_int_equal(full_pipe_left(&pipe), left);
+	assert_int_equal(p.got.len, 37 + sizeof head - 1 + 2000008 + 37 + sizeof HELLO - 1);
+	pattern_check(p.got.data + 37 + sizeof head - 1, 1000000, 0);
+	pattern_check(p.got.data + 37 + sizeof head - 1 + 1000008, 1000000, 1000000);
+	http_file_unref(file);
+	p.got.len = 0;
 	peer_close(&p);
-	full_pipe_close(&pipe);
 }
 
-static void test_h1_peer_that_goes_gives_a_pipe_back(void **state)
+static void test_h1_response_whose_file_is_shorter_is_cut(void **state)
 {
 	struct server_fixture *f = *state;
-	struct full_pipe pipe;
+	struct http_file *file = http_file_new(f->loop, pattern_file(3));
 	struct held *h;
 	struct peer p;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 1000000);
 	peer_open(&p, f);
-	peer_send(&p, GET("/hold"));
+	peer_send(&p, GET("/hold") GET("/hello"));
 	h = server_fixture_held(f);
-	exchange_begin(h->x, 200, NULL, 0, 2000000);
-	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
+	exchange_begin(h->x, 200, NULL, 0, 10);
+	exchange_send_file(h->x, file, 2, 10);
+	peer_settle(&p);
+	assert_int_equal(h->n_files_sent, 1);
+	assert_int_equal(h->file_error, -ENODATA);
+	exchange_abort(&h->x);
+	peer_expect_end(&p, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n\x02");
+	http_file_unref(file);
 	peer_close(&p);
-	assert_int_equal(h->n_stops, 1);
-	assert_int_equal(h->n_proceeds, 0);
-	assert_true(exchange_send_pipe(h->x, pipe.read_fd, 1)); /* swallowed */
-	assert_true(full_pipe_left(&pipe) > 0);
-	full_pipe_close(&pipe);
+}
+
+static void test_h1_abort_while_a_file_is_sent_cuts(void **state)
+{
+	struct server_fixture *f = *state;
+	struct http_file *file;
+	struct held *h;
+	struct peer p;
+
+	for (int is_full = 0; is_full <= 1; is_full++) {
+		file = http_file_new(f->loop, pattern_file(3000000));
+		peer_open(&p, f);
+		peer_send(&p, GET("/hold"));
+		h = server_fixture_held(f);
+		exchange_begin(h->x, 200, NULL, 0, 3000000);
+		exchange_send_file(h->x, file, 0, 3000000);
+		http_file_unref(file);
+		if (is_full)
+			loop_fixture_run_jobs(f->loop);
+		exchange_abort(&h->x);
+		peer_settle(&p);
+		assert_true(p.ended);
+		assert_true(p.got.len < 3000000);
+		p.got.len = 0;
+		peer_close(&p);
+	}
+}
+
+static void test_h1_peer_that_goes_stops_a_file_that_is_sent(void **state)
+{
+	struct server_fixture *f = *state;
+	struct http_file *file;
+	struct held *h;
+	struct peer p;
+
+	for (int is_full = 0; is_full <= 1; is_full++) {
+		file = http_file_new(f->loop, pattern_file(3000000));
+		peer_open(&p, f);
+		peer_send(&p, GET("/hold"));
+		h = server_fixture_held(f);
+		exchange_begin(h->x, 200, NULL, 0, 3000001);
+		exchange_send_file(h->x, file, 0, 3000000);
+		if (is_full)
+			loop_fixture_run_jobs(f->loop);
+		peer_close(&p);
+		loop_fixture_run_jobs(f->loop);
+		loop_fixture_turn(f->loop, 5);
+		assert_int_equal(h->n_stops, 1);
+		assert_int_equal(h->n_files_sent, 0);
+		exchange_send_file(h->x, file, 0, 1); /* swallowed */
+		http_file_unref(file);
+	}
+	loop_fixture_run_jobs(f->loop);
 }
 
 /* Behind another answer it is written in one go with it, perhaps without the socket ever filling. */
@@ -1050,9 +1079,10 @@ int main(void)
 		T(test_h1_1_0_stream_runs_until_the_close),
 		T(test_h1_stream_short_of_its_length_is_cut),
 		T(test_h1_full_queue_asks_to_wait_and_then_to_proceed),
-		T(test_h1_pipe_is_sent_behind_the_head_and_then_proceeds),
-		T(test_h1_abort_takes_a_pipe_back_and_cuts),
-		T(test_h1_peer_that_goes_gives_a_pipe_back),
+		T(test_h1_files_are_sent_behind_the_head),
+		T(test_h1_response_whose_file_is_shorter_is_cut),
+		T(test_h1_abort_while_a_file_is_sent_cuts),
+		T(test_h1_peer_that_goes_stops_a_file_that_is_sent),
 		T(test_h1_pipelined_streams_go_on_to_their_end),
 		T(test_h1_abort_before_the_head_sends_nothing),
 		T(test_h1_abort_leaves_the_answers_before_it_alone),

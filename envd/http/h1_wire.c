@@ -183,18 +183,18 @@ static bool h1_send(struct exchange *x, const struct iovec *pieces, size_t n)
 	return !q->want_proceed;
 }
 
-static bool h1_send_pipe(struct exchange *x, int pipe, size_t len)
+static void h1_send_file(struct exchange *x, struct http_file *file, int64_t offset, int64_t len)
 {
 	struct h1_exchange *q = CONTAINER_OF(x, struct h1_exchange, x);
 	struct conn *c = q->h1->conn;
 	struct iovec head;
 
-	ASSERT(!q->no_body && q->left >= 0 && len <= (uint64_t)q->left);
-	q->left -= (int64_t)len;
+	ASSERT(!q->no_body && len <= q->left);
+	q->left -= len;
+	q->want_proceed = false;
 	if (h1_put_head(q, &head) > 0)
 		conn_write(c, &head, 1);
-	q->want_proceed = !conn_splice(c, pipe, len);
-	return !q->want_proceed;
+	conn_send_file(c, file, offset, len);
 }
 
 static void h1_finish(struct exchange *x, const struct http_field *trailers, size_t n)
@@ -288,7 +288,7 @@ const struct exchange_wire h1_wire = {
 	.answer = h1_answer,
 	.begin = h1_begin,
 	.send = h1_send,
-	.send_pipe = h1_send_pipe,
+	.send_file = h1_send_file,
 	.finish = h1_finish,
 	.abort = h1_abort,
 	.trailers = h1_trailers,

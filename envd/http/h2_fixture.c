@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "http/conn.h"
 #include "http/limits.h"
+#include "loop/job.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/test.h"
 
@@ -48,6 +49,14 @@ static void handler_on_proceed(struct exchange *x)
 	h->n_proceeds++;
 }
 
+static void handler_on_file_sent(struct exchange *x, int error)
+{
+	struct peer_handler *h = x->data;
+
+	h->n_files_sent++;
+	h->file_error = error;
+}
+
 static void handler_on_stop(struct exchange *x)
 {
 	struct peer_handler *h = x->data;
@@ -62,6 +71,7 @@ static const struct exchange_ops handler_ops = {
 	.on_body = handler_on_body,
 	.on_body_end = handler_on_body_end,
 	.on_proceed = handler_on_proceed,
+	.on_file_sent = handler_on_file_sent,
 	.on_stop = handler_on_stop,
 };
 
@@ -359,6 +369,10 @@ void peer_run(struct h2_peer *p)
 
 		loop_fixture_turn(p->loop, 2);
 		moved |= peer_read(p);
+		if (job_count(p->loop) > 0) {
+			loop_fixture_run_jobs(p->loop);
+			moved = true;
+		}
 		still = moved ? 0 : still + 1;
 	}
 }

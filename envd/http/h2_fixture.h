@@ -42,7 +42,8 @@ struct peer_handler {
 	size_t n_fields;
 	bool body_ended;
 	bool stopped;
-	unsigned n_proceeds;
+	unsigned n_proceeds, n_files_sent;
+	int file_error;
 	bool consume;   /* on_body consumes at once */
 	bool stop_once; /* on_stop gives the exchange back */
 	int64_t content_length;

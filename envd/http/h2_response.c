@@ -138,7 +138,7 @@ size_t h2_response_queued(const struct h2_stream *s)
 
 bool h2_response_waits(const struct h2_stream *s)
 {
-	return h2_response_queued(s) > 0 || s->pipe_left > 0;
+	return h2_response_queued(s) > 0 || (s->file && file_pipe_has_some(s->file));
 }
 
 static size_t response_send_high(const struct h2_stream *s)
@@ -148,8 +148,7 @@ static size_t response_send_high(const struct h2_stream *s)
 
 bool h2_response_may_proceed(const struct h2_stream *s)
 {
-	return s->wants_proceed && s->pipe_left == 0 &&
-	       h2_response_queued(s) <= response_send_high(s) / 2;
+	return s->wants_proceed && h2_response_queued(s) <= response_send_high(s) / 2;
 }
 
 static void response_queue(struct h2_stream *s, const void *data, size_t len)
@@ -190,7 +189,7 @@ void h2_response_deinit(struct h2_stream *s)
 	response_unqueue(s, h2_response_queued(s));
 	buf_deinit(&s->out);
 	s->out_sent = 0;
-	s->pipe_left = 0;
+	file_pipe_free(TAKE_PTR(s->file));
 	freep(&s->begun);
 	freep(&s->trailers_out);
 }
@@ -210,31 +209,34 @@ static size_t response_dequeue(struct h2_stream *s, uint8_t *to, size_t room)
 	return n;
 }
 
-/* What the pipe holds is there: this waits for nothing. Negative: it is not, in spite of that. */
-static ssize_t response_read_pipe(struct h2_stream *s, uint8_t *to, size_t room)
+static void response_end_file(struct h2_stream *s, int error)
 {
-	ssize_t n = 0;
+	file_pipe_free(TAKE_PTR(s->file));
+	s->file_error = error;
+	s->file_ended = true;
+	h2_stream_make_ready(s);
+}
 
-	if (room == 0 || s->pipe_left == 0)
+static size_t response_read_file(struct h2_stream *s, uint8_t *to, size_t room)
+{
+	ssize_t n;
+
+	if (!s->file || h2_response_queued(s) > 0)
 		return 0;
-	n = read(s->pipe, to, MIN(room, s->pipe_left));
-	if (n <= 0)
-		return -1;
-	s->pipe_left -= (size_t)n;
-	return n;
+	n = file_pipe_read(s->file, to, room);
+	if (n < 0 || file_pipe_is_over(s->file))
+		response_end_file(s, n < 0 ? (int)n : 0);
+	return n < 0 ? 0 : (size_t)n;
 }
 
 static ssize_t response_on_pull(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
                                 uint32_t *flags, nghttp2_data_source *source, void *data)
 {
 	struct h2_stream *s = source->ptr;
-	ssize_t n = (ssize_t)response_dequeue(s, to, room), piped;
+	size_t n = response_dequeue(s, to, room);
 
 	UNUSED(data);
-	piped = response_read_pipe(s, to + n, room - (size_t)n);
-	if (piped < 0)
-		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* it resets the stream */
-	n += piped;
+	n += response_read_file(s, to + n, room - n);
 	if (n > 0)
 		h2_stream_watch(s);
 	if (h2_response_may_proceed(s))
@@ -250,7 +252,7 @@ static ssize_t response_on_pull(nghttp2_session *session, int32_t id, uint8_t *t
 		s->out_deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
-	return n;
+	return (ssize_t)n;
 }
 
 static void response_resume(struct h2_stream *s)
@@ -343,20 +345,29 @@ bool h2_response_send(struct exchange *x, const struct iovec *pieces, size_t n)
 	return !s->wants_proceed;
 }
 
-bool h2_response_send_pipe(struct exchange *x, int pipe, size_t len)
+static void response_on_file_filled(void *owner, int error)
+{
+	struct h2_stream *s = owner;
+
+	if (error < 0)
+		response_end_file(s, error);
+	else
+		response_resume(s);
+	h2_stream_watch(s);
+}
+
+void h2_response_send_file(struct exchange *x, struct http_file *file, int64_t offset, int64_t len)
 {
 	struct h2_stream *s = CONTAINER_OF(x, struct h2_stream, x);
 
-	ASSERT(!s->no_body && s->pipe_left == 0 && s->out_left >= 0 &&
-	       len <= (uint64_t)s->out_left);
+	ASSERT(!s->no_body && !s->file && len <= s->out_left);
 	response_begin_sending(s);
-	s->out_left -= (int64_t)len;
-	s->pipe = pipe;
-	s->pipe_left = len;
-	s->wants_proceed = true;
-	response_resume(s);
-	h2_stream_watch(s);
-	return false;
+	s->out_left -= len;
+	s->wants_proceed = false;
+	s->file = file_pipe_new(s->h2->loop, file, offset, len, response_on_file_filled, s);
+	/* Without a descriptor, as without memory. */
+	if (!s->file)
+		h2_stream_reset(s, NGHTTP2_INTERNAL_ERROR);
 }
 
 void h2_response_finish(struct exchange *x, const struct http_field *trailers, size_t n)

@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/state.h"
 #include "http/conn.h"
+#include "http/file_pipe.h"
 #include "http/h2_guard.h"
 #include "http/limits.h"
 #include "http/server.h"
@@ -136,9 +137,10 @@ struct h2_stream {
 	struct h2_head *begun; /* waits for the first send      */
 	struct h2_head *trailers_out;
 	struct buf out;
-	size_t out_sent; /* bytes of out already framed   */
-	int pipe;        /* lent while pipe_left > 0, framed after out */
-	size_t pipe_left;
+	size_t out_sent;        /* bytes of out already framed   */
+	struct file_pipe *file; /* framed after out; NULL: none */
+	int file_error;
+	bool file_ended;   /* on_file_sent is due */
 	int64_t out_left;  /* of a declared length; -1 none */
 	bool no_body;      /* HEAD, 204, 304                */
 	bool out_deferred; /* nghttp2 waits for resume_data */
@@ -191,7 +193,7 @@ void h2_response_answer(struct exchange *x, int status, const struct http_field 
 void h2_response_begin(struct exchange *x, int status, const struct http_field *fields, size_t n,
                        int64_t content_length);
 bool h2_response_send(struct exchange *x, const struct iovec *pieces, size_t n);
-bool h2_response_send_pipe(struct exchange *x, int pipe, size_t len);
+void h2_response_send_file(struct exchange *x, struct http_file *file, int64_t offset, int64_t len);
 void h2_response_finish(struct exchange *x, const struct http_field *trailers, size_t n);
 void h2_response_continue(struct h2_stream *s);
 void h2_response_deinit(struct h2_stream *s);

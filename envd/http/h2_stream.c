@@ -248,6 +248,10 @@ void h2_stream_tell(struct h2_stream *s)
 		state_move(&s->request, H2_REQUEST_TOLD);
 		s->x.ops->on_body_end(&s->x, EXCHANGE_BODY_COMPLETE);
 	}
+	if (exchange_is_owned(&s->x) && s->file_ended) {
+		s->file_ended = false;
+		s->x.ops->on_file_sent(&s->x, s->file_error);
+	}
 	if (exchange_is_owned(&s->x) && h2_response_may_proceed(s)) {
 		s->wants_proceed = false;
 		s->x.ops->on_proceed(&s->x);
@@ -304,8 +308,8 @@ static void wire_release(struct exchange *x)
 	size_t held = s->held_bytes;
 
 	buf_deinit(&s->in);
-	s->wants_proceed = false;
-	s->pipe_left = 0;
+	s->wants_proceed = s->file_ended = false;
+	file_pipe_free(TAKE_PTR(s->file));
 	h2_check(s->h2, nghttp2_session_consume_stream(s->h2->session, s->id, held));
 	stream_unhold(s, held);
 	h2_stream_watch(s);
@@ -318,7 +322,7 @@ const struct exchange_wire h2_wire = {
 	.answer = h2_response_answer,
 	.begin = h2_response_begin,
 	.send = h2_response_send,
-	.send_pipe = h2_response_send_pipe,
+	.send_file = h2_response_send_file,
 	.finish = h2_response_finish,
 	.abort = wire_abort,
 	.trailers = wire_trailers,

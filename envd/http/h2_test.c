@@ -1,15 +1,17 @@
 /* Whole conversations over a socket pair: nghttp2's client on one end, conn and h2 on the other. */
 #include "http/h2_fixture.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/macros.h"
 #include "base/mem.h"
 #include "http/conn.h"
 #include "http/h2_session.h"
 #include "http/limits.h"
-#include "tests/support/full_pipe.h"
+#include "tests/support/pattern_file.h"
 #include "tests/support/test.h"
 
 static bool send_bytes(struct peer_handler *h, size_t len)
@@ -784,98 +786,136 @@ static void test_h2_body_that_does_not_come_is_given_up_after_the_limit(void **s
 	assert_int_equal(peer_stream(p, id)->reset_code, NGHTTP2_CANCEL);
 }
 
-/* ---- response bodies from a pipe ---- */
+/* ---- files ---- */
 
-static void test_h2_pipe_is_framed_as_the_windows_allow(void **state)
+static void test_h2_file_is_framed_as_the_windows_allow(void **state)
 {
 	struct h2_peer *p = peer_of(state);
 	struct peer_handler *h = &p->handlers[0];
-	struct full_pipe pipe;
+	struct http_file *file = http_file_new(p->loop, pattern_file(2000000));
 	int32_t id;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 200000);
 	peer_begin(p);
 	id = peer_get(p, "/x");
 	peer_run(p);
-	exchange_begin(h->x, 200, NULL, 0, 200004);
+	exchange_begin(h->x, 200, NULL, 0, 1900008);
 	send_text(h, "head");
-	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 200000));
+	exchange_send_file(h->x, file, 100000, 1900000);
+	assert_int_equal(h->n_files_sent, 0);
 	peer_run(p);
-	assert_int_equal(peer_stream(p, id)->body_bytes, 200004);
-	assert_memory_equal(peer_stream(p, id)->body, "head", 4);
-	full_pipe_check(peer_stream(p, id)->body + 4, PEER_BODY_KEPT - 4, 0);
-	assert_int_equal(full_pipe_left(&pipe), 0);
-	assert_int_equal(h->n_proceeds, 1);
+	assert_int_equal(h->n_files_sent, 1);
+	assert_int_equal(h->file_error, 0);
+	send_text(h, "tail");
 	exchange_finish(&h->x, NULL, 0);
+	http_file_unref(file);
 	peer_run(p);
 	assert_true(peer_stream(p, id)->ended);
-	full_pipe_close(&pipe);
+	assert_int_equal(peer_stream(p, id)->body_bytes, 1900008);
+	assert_memory_equal(peer_stream(p, id)->body, "head", 4);
+	pattern_check(peer_stream(p, id)->body + 4, PEER_BODY_KEPT - 4, 100000);
 }
 
-/* A slow reader holds what is in its pipe, and no memory of ours. */
-static void test_h2_pipe_of_a_stalled_stream_stays_as_it_is(void **state)
+static void test_h2_file_goes_through_a_small_window(void **state)
 {
 	struct h2_peer *p = peer_of(state);
 	struct peer_handler *h = &p->handlers[0];
-	struct full_pipe pipe;
+	struct http_file *file = http_file_new(p->loop, pattern_file(10000));
 	int32_t id;
 
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 1000000);
-	peer_begin(p);
-	peer_close_windows(p);
-	id = peer_get(p, "/x");
-	peer_run(p);
-	exchange_begin(h->x, 200, NULL, 0, 1000000);
-	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
-	peer_run(p);
-	assert_int_equal(full_pipe_left(&pipe), 1000000);
-	assert_int_equal(h->n_proceeds, 0);
-	peer_pass_ms(p, HTTP_WRITE_STALL_MS + 1);
-	assert_true(h->stopped);
-	assert_int_equal(peer_stream(p, id)->reset_code, NGHTTP2_CANCEL);
-	full_pipe_close(&pipe);
-}
-
-static void test_h2_pipe_goes_through_a_small_window(void **state)
-{
-	struct h2_peer *p = peer_of(state);
-	struct peer_handler *h = &p->handlers[0];
-	struct full_pipe pipe;
-	int32_t id;
-
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 10000);
 	peer_begin(p);
 	peer_close_windows(p);
 	id = peer_get(p, "/x");
 	peer_run(p);
 	exchange_begin(h->x, 200, NULL, 0, 10000);
-	assert_false(exchange_send_pipe(h->x, pipe.read_fd, 10000));
+	exchange_send_file(h->x, file, 0, 10000);
+	http_file_unref(file);
 	peer_run(p);
+	assert_int_equal(h->n_files_sent, 0);
+	assert_int_equal(peer_stream(p, id)->body_bytes, 0);
 	/* The client opens it again as it takes what comes. */
 	nghttp2_submit_window_update(p->session, NGHTTP2_FLAG_NONE, id, 100);
 	peer_run(p);
 	assert_int_equal(peer_stream(p, id)->body_bytes, 10000);
-	assert_int_equal(h->n_proceeds, 1);
-	exchange_finish(&h->x, NULL, 0);
-	peer_run(p);
-	assert_true(peer_stream(p, id)->ended);
-	full_pipe_close(&pipe);
+	assert_int_equal(h->n_files_sent, 1);
 }
 
-static void in_each_pipe_state(void **state, void (*act)(struct h2_peer *p, int32_t id))
+/* A slow reader holds a pipe full of pages, and no memory of ours. */
+static void test_h2_stalled_file_is_given_up_after_the_limit(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	struct peer_handler *h = &p->handlers[0];
+	struct http_file *file = http_file_new(p->loop, pattern_file(1000000));
+	int32_t id;
+
+	peer_begin(p);
+	peer_close_windows(p);
+	id = peer_get(p, "/x");
+	peer_run(p);
+	exchange_begin(h->x, 200, NULL, 0, 1000000);
+	exchange_send_file(h->x, file, 0, 1000000);
+	http_file_unref(file);
+	peer_run(p);
+	peer_pass_ms(p, HTTP_WRITE_STALL_MS - 1000);
+	assert_false(h->stopped);
+	peer_pass_ms(p, HTTP_WRITE_STALL_MS + 1);
+	assert_true(h->stopped);
+	assert_int_equal(peer_stream(p, id)->reset_code, NGHTTP2_CANCEL);
+}
+
+static void test_h2_file_that_is_shorter_is_told(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	struct peer_handler *h = &p->handlers[0];
+	struct http_file *file = http_file_new(p->loop, pattern_file(10));
+	int32_t id;
+
+	peer_begin(p);
+	id = peer_get(p, "/x");
+	peer_run(p);
+	exchange_begin(h->x, 200, NULL, 0, 20);
+	exchange_send_file(h->x, file, 0, 20);
+	http_file_unref(file);
+	peer_run(p);
+	assert_int_equal(h->n_files_sent, 1);
+	assert_int_equal(h->file_error, -ENODATA);
+	exchange_abort(&h->x);
+	peer_run(p);
+	assert_true(peer_stream(p, id)->reset);
+}
+
+static void test_h2_file_without_a_descriptor_resets_the_stream(void **state)
+{
+	struct h2_peer *p = peer_of(state);
+	struct peer_handler *h = &p->handlers[0];
+	struct http_file *file = http_file_new(p->loop, pattern_file(10));
+	struct rlimit before, none;
+	int32_t id;
+
+	peer_begin(p);
+	id = peer_get(p, "/x");
+	peer_run(p);
+	exchange_begin(h->x, 200, NULL, 0, 10);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	exchange_send_file(h->x, file, 0, 10);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	http_file_unref(file);
+	peer_run(p);
+	assert_true(h->stopped);
+	assert_true(peer_stream(p, id)->reset);
+}
+
+/* While it is read, while it waits for the window, and when it is sent. */
+static void in_each_file_state(void **state, void (*act)(struct h2_peer *p, int32_t id))
 {
 	struct h2_peer *p = peer_of(state);
 
 	for (int how = 0; how < 3; how++) {
 		struct peer_handler *h = &p->handlers[0];
-		struct full_pipe pipe;
+		struct http_file *file = http_file_new(p->loop, pattern_file(1000000));
 		int32_t id;
 
-		full_pipe_open(&pipe);
-		full_pipe_put(&pipe, 1000000);
 		p->n_handlers = 0;
 		peer_connect(p);
 		peer_begin(p);
@@ -884,41 +924,22 @@ static void in_each_pipe_state(void **state, void (*act)(struct h2_peer *p, int3
 		id = peer_get(p, "/x");
 		peer_run(p);
 		exchange_begin(h->x, 200, NULL, 0, 2000000);
-		assert_false(exchange_send_pipe(h->x, pipe.read_fd, 1000000));
+		exchange_send_file(h->x, file, 0, 1000000);
+		http_file_unref(file);
 		if (how > 0)
 			peer_run(p);
 		act(p, id);
 		assert_null(h->x);
-		assert_int_equal(h->n_proceeds, how == 2);
-		full_pipe_close(&pipe);
+		assert_int_equal(h->n_files_sent, how == 2);
 		peer_run(p);
 	}
 }
 
-static void test_h2_pipe_is_given_back_in_each_state(void **state)
+static void test_h2_file_is_dropped_in_each_state(void **state)
 {
-	in_each_pipe_state(state, act_owner_aborts);
-	in_each_pipe_state(state, act_peer_resets);
-	in_each_pipe_state(state, act_peer_vanishes);
-}
-
-static void test_h2_pipe_with_less_than_was_said_resets_the_stream(void **state)
-{
-	struct h2_peer *p = peer_of(state);
-	struct full_pipe pipe;
-	int32_t id;
-
-	full_pipe_open(&pipe);
-	full_pipe_put(&pipe, 10);
-	peer_begin(p);
-	id = peer_get(p, "/x");
-	peer_run(p);
-	exchange_begin(p->handlers[0].x, 200, NULL, 0, 20);
-	assert_false(exchange_send_pipe(p->handlers[0].x, pipe.read_fd, 20));
-	peer_run(p);
-	assert_true(p->handlers[0].stopped);
-	assert_true(peer_stream(p, id)->reset);
-	full_pipe_close(&pipe);
+	in_each_file_state(state, act_owner_aborts);
+	in_each_file_state(state, act_peer_resets);
+	in_each_file_state(state, act_peer_vanishes);
 }
 
 /* ---- the connection ---- */
@@ -1144,11 +1165,12 @@ int main(void)
 		TEST(test_h2_finish_in_each_state_ends_the_stream),
 		TEST(test_h2_peer_vanishing_in_each_state_stops_the_owner),
 		TEST(test_h2_reset_after_the_answer_frees_what_is_queued),
-		TEST(test_h2_pipe_is_framed_as_the_windows_allow),
-		TEST(test_h2_pipe_of_a_stalled_stream_stays_as_it_is),
-		TEST(test_h2_pipe_goes_through_a_small_window),
-		TEST(test_h2_pipe_is_given_back_in_each_state),
-		TEST(test_h2_pipe_with_less_than_was_said_resets_the_stream),
+		TEST(test_h2_file_is_framed_as_the_windows_allow),
+		TEST(test_h2_file_goes_through_a_small_window),
+		TEST(test_h2_stalled_file_is_given_up_after_the_limit),
+		TEST(test_h2_file_that_is_shorter_is_told),
+		TEST(test_h2_file_without_a_descriptor_resets_the_stream),
+		TEST(test_h2_file_is_dropped_in_each_state),
 		TEST(test_h2_send_asks_to_wait_and_proceeds_when_the_window_opens),
 		TEST(test_h2_stalled_stream_does_not_stall_another),
 		TEST(test_h2_many_stalled_streams_are_given_less_room_each),

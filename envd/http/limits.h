@@ -48,6 +48,13 @@
  */
 #define HTTP_UNSENT_MAX (64u * 1024u) /* bytes */
 
+/*
+ * The same while a file is sent: no limit but the kernel's (tcp_wmem). Its pages are no memory of ours,
+ * nobody measures its reader, and to be woken for each 32 KiB would double what a download costs
+ * (docs/decisions/0006).
+ */
+#define HTTP_UNSENT_PAGES_MAX 0 /* TCP_NOTSENT_LOWAT's word for it */
+
 /* RFC 9112 2.2 asks for one empty line before a request line. */
 #define HTTP_BLANK_LINES_MAX 2u
 

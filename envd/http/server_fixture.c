@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "http/conn.h"
 #include "http/limits.h"
+#include "loop/job.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/test.h"
 
@@ -70,6 +71,14 @@ static void held_on_proceed(struct exchange *x)
 		held_pour(h);
 }
 
+static void held_on_file_sent(struct exchange *x, int error)
+{
+	struct held *h = x->data;
+
+	h->n_files_sent++;
+	h->file_error = error;
+}
+
 static void held_on_stop(struct exchange *x)
 {
 	struct held *h = x->data;
@@ -92,6 +101,7 @@ static const struct exchange_ops held_ops = {
 	.on_body = held_on_body,
 	.on_body_end = held_on_body_end,
 	.on_proceed = held_on_proceed,
+	.on_file_sent = held_on_file_sent,
 	.on_stop = held_on_stop,
 	.on_hangup = held_on_hangup,
 };
@@ -290,6 +300,10 @@ void peer_settle(struct peer *p)
 		before = p->got.len;
 		loop_fixture_turn(p->f->loop, FIXTURE_TURNS);
 		peer_receive(p);
+		if (p->got.len == before && job_count(p->f->loop) > 0) {
+			loop_fixture_run_jobs(p->f->loop);
+			peer_receive(p);
+		}
 	} while (p->got.len != before);
 }
 

@@ -34,7 +34,8 @@ struct held {
 	bool answers_echo, consumes;
 	bool ended;
 	enum exchange_body_end how;
-	unsigned n_proceeds, n_stops, n_hangups;
+	unsigned n_proceeds, n_stops, n_hangups, n_files_sent;
+	int file_error;
 	unsigned n_to_pour; /* pieces of /pour that are still to be sent */
 };
 

@@ -28,10 +28,10 @@ struct stream_ops {
 	/* Bytes written, perhaps fewer than offered; -EAGAIN; or negative errno. */
 	ptrdiff_t (*write)(struct stream *s, const struct iovec *pieces, size_t n_pieces);
 	/*
-	 * As write, of the first len bytes that a pipe holds and nobody else touches; those that were
-	 * written have left it. One that must change the bytes reads them.
+	 * A descriptor of its own for the socket, close-on-exec, for a job that sends a file into it;
+	 * the job has the socket to itself until it is closed. -1: there is none, which errno says.
 	 */
-	ptrdiff_t (*splice)(struct stream *s, int pipe, size_t len);
+	int (*lend_socket)(struct stream *s);
 	/* Which facts on_ready is wanted for. Repeating costs nothing. */
 	void (*want)(struct stream *s, unsigned facts);
 	void (*end_output)(struct stream *s);

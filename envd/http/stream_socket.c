@@ -7,12 +7,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "base/macros.h"
 #include "base/mem.h"
+#include "http/limits.h"
 #include "loop/loop.h"
 
 struct stream_socket {
@@ -20,6 +23,7 @@ struct stream_socket {
 	uv_poll_t poll;
 	int fd;
 	unsigned wanted;
+	int unsent_max;
 };
 
 static ptrdiff_t stream_socket_read(struct stream *s, void *data, size_t len)
@@ -33,6 +37,14 @@ static ptrdiff_t stream_socket_read(struct stream *s, void *data, size_t len)
 	return n < 0 ? -errno : n;
 }
 
+static void stream_socket_set_unsent_max(struct stream_socket *k, int bytes)
+{
+	if (k->unsent_max == bytes)
+		return;
+	k->unsent_max = bytes;
+	(void)setsockopt(k->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
+}
+
 static ptrdiff_t stream_socket_write(struct stream *s, const struct iovec *pieces, size_t n_pieces)
 {
 	struct stream_socket *k = CONTAINER_OF(s, struct stream_socket, base);
@@ -42,6 +54,7 @@ static ptrdiff_t stream_socket_write(struct stream *s, const struct iovec *piece
 	ASSERT(n_pieces <= IOV_MAX);
 	message.msg_iov = (struct iovec *)(uintptr_t)pieces; /* sendmsg only reads it */
 	message.msg_iovlen = n_pieces;
+	stream_socket_set_unsent_max(k, HTTP_UNSENT_MAX);
 	do
 		n = n_pieces == 1 ? send(k->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL)
 		                  : sendmsg(k->fd, &message, MSG_NOSIGNAL);
@@ -49,18 +62,12 @@ static ptrdiff_t stream_socket_write(struct stream *s, const struct iovec *piece
 	return n < 0 ? -errno : n;
 }
 
-/* What the pipe holds has been read before: this waits for no file. */
-static ptrdiff_t stream_socket_splice(struct stream *s, int pipe, size_t len)
+static int stream_socket_lend_socket(struct stream *s)
 {
 	struct stream_socket *k = CONTAINER_OF(s, struct stream_socket, base);
-	ssize_t n;
 
-	do
-		n = splice(pipe, NULL, k->fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return -EIO; /* nothing is in the pipe and nobody can put anything there */
-	return n < 0 ? -errno : n;
+	stream_socket_set_unsent_max(k, HTTP_UNSENT_PAGES_MAX);
+	return fcntl(k->fd, F_DUPFD_CLOEXEC, 0);
 }
 
 static void stream_socket_on_poll(uv_poll_t *poll, int status, int events)
@@ -127,7 +134,7 @@ static void stream_socket_close(struct stream *s, bool abrupt)
 static const struct stream_ops stream_socket_ops = {
 	.read = stream_socket_read,
 	.write = stream_socket_write,
-	.splice = stream_socket_splice,
+	.lend_socket = stream_socket_lend_socket,
 	.want = stream_socket_want,
 	.end_output = stream_socket_end_output,
 	.close = stream_socket_close,
@@ -139,6 +146,7 @@ struct stream *stream_socket_new(struct loop *loop, int fd)
 
 	k->base.ops = &stream_socket_ops;
 	k->fd = fd;
+	k->unsent_max = HTTP_UNSENT_MAX; /* the listener's */
 	if (uv_poll_init(&loop->uv, &k->poll, fd) < 0) {
 		close_fdp(&k->fd);
 		free(k);

@@ -14,7 +14,7 @@ struct exchange_wire {
 	void (*begin)(struct exchange *x, int status, const struct http_field *fields, size_t n,
 	              int64_t content_length);
 	bool (*send)(struct exchange *x, const struct iovec *pieces, size_t n);
-	bool (*send_pipe)(struct exchange *x, int pipe, size_t len);
+	void (*send_file)(struct exchange *x, struct http_file *file, int64_t offset, int64_t len);
 	void (*finish)(struct exchange *x, const struct http_field *trailers, size_t n);
 	void (*abort)(struct exchange *x);
 	const struct http_field *(*trailers)(const struct exchange *x, size_t *out_n);

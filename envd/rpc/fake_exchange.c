@@ -1,5 +1,6 @@
 #include "rpc/fake_exchange.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,38 +68,24 @@ static bool fake_wire_send(struct exchange *x, const struct iovec *pieces, size_
 
 	assert_true(f->is_answered);
 	assert_false(f->is_finished);
-	assert_int_equal(f->pipe_left, 0);
+	assert_null(f->file);
 	for (size_t i = 0; i < n; i++)
 		buf_append(&f->body, pieces[i].iov_base, pieces[i].iov_len);
 	f->n_sends++;
 	return !f->is_full;
 }
 
-static void fake_drain(struct fake_exchange *f)
-{
-	while (f->pipe_left > 0) {
-		uint8_t piece[4096];
-		ssize_t n = read(f->pipe, piece, MIN(sizeof piece, f->pipe_left));
-
-		assert_true(n > 0);
-		buf_append(&f->body, piece, (size_t)n);
-		f->pipe_left -= (size_t)n;
-	}
-}
-
-static bool fake_wire_send_pipe(struct exchange *x, int pipe, size_t len)
+static void fake_wire_send_file(struct exchange *x, struct http_file *file, int64_t offset,
+                                int64_t len)
 {
 	struct fake_exchange *f = fake_of(x);
 
 	assert_true(f->is_answered);
 	assert_false(f->is_finished);
-	assert_int_equal(f->pipe_left, 0);
-	f->pipe = pipe;
-	f->pipe_left = len;
-	f->n_sends++;
-	if (!f->is_full)
-		fake_drain(f);
-	return !f->is_full;
+	assert_null(f->file);
+	f->file = http_file_ref(file);
+	f->file_offset = offset;
+	f->file_left = len;
 }
 
 static void fake_wire_finish(struct exchange *x, const struct http_field *trailers, size_t n)
@@ -106,14 +93,17 @@ static void fake_wire_finish(struct exchange *x, const struct http_field *traile
 	struct fake_exchange *f = fake_of(x);
 
 	assert_false(f->is_finished);
-	assert_int_equal(f->pipe_left, 0);
+	assert_null(f->file);
 	f->is_finished = true;
 	put_fields(&f->trailers, trailers, n);
 }
 
 static void fake_wire_abort(struct exchange *x)
 {
-	fake_of(x)->is_aborted = true;
+	struct fake_exchange *f = fake_of(x);
+
+	f->is_aborted = true;
+	http_file_unref(TAKE_PTR(f->file));
 }
 
 static const struct http_field *fake_wire_trailers(const struct exchange *x, size_t *out_n)
@@ -135,7 +125,7 @@ static const struct exchange_wire fake_wire = {
 	.answer = fake_wire_answer,
 	.begin = fake_wire_begin,
 	.send = fake_wire_send,
-	.send_pipe = fake_wire_send_pipe,
+	.send_file = fake_wire_send_file,
 	.finish = fake_wire_finish,
 	.abort = fake_wire_abort,
 	.trailers = fake_wire_trailers,
@@ -235,6 +225,7 @@ static void fake_release_gone(struct exchange *x)
 
 void fake_gone(struct fake_exchange *f)
 {
+	http_file_unref(TAKE_PTR(f->file));
 	if (!f->is_released && !f->x.stopped)
 		exchange_gone(&f->x, fake_release_gone);
 }
@@ -248,9 +239,29 @@ void fake_hangup(struct fake_exchange *f)
 void fake_proceed(struct fake_exchange *f)
 {
 	f->is_full = false;
-	fake_drain(f);
 	if (!f->is_released)
 		f->x.ops->on_proceed(&f->x);
+}
+
+void fake_file_sent(struct fake_exchange *f)
+{
+	int error = 0;
+
+	assert_non_null(f->file);
+	while (f->file_left > 0 && error == 0) {
+		uint8_t piece[65536];
+		size_t want = (size_t)MIN(f->file_left, (int64_t)sizeof piece);
+		ssize_t n = pread(http_file_fd(f->file), piece, want, f->file_offset);
+
+		if (n <= 0)
+			error = n < 0 ? -errno : -ENODATA;
+		else
+			buf_append(&f->body, piece, (size_t)n);
+		f->file_offset += n;
+		f->file_left -= n;
+	}
+	http_file_unref(TAKE_PTR(f->file));
+	f->x.ops->on_file_sent(&f->x, error);
 }
 
 bool fake_has(const struct buf *lines, const char *line)

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "http/exchange.h"
+#include "http/file.h"
 
 #define FAKE_FIELDS_MAX 160u
 
@@ -30,9 +31,9 @@ struct fake_exchange {
 	struct buf body;
 	struct buf trailers; /* as head */
 	/* what the peer does */
-	bool is_full;     /* sends answer false */
-	int pipe;         /* of exchange_send_pipe, read by fake_proceed */
-	size_t pipe_left; /* bytes */
+	bool is_full;           /* sends answer false */
+	struct http_file *file; /* of exchange_send_file */
+	int64_t file_offset, file_left;
 };
 
 /* fields: "name: value\n"..., names in lower case; both live as long as the exchange. */
@@ -46,6 +47,7 @@ void fake_end(struct fake_exchange *f, enum exchange_body_end how);
 void fake_gone(struct fake_exchange *f);
 void fake_hangup(struct fake_exchange *f);
 void fake_proceed(struct fake_exchange *f);
+void fake_file_sent(struct fake_exchange *f); /* reads it into the body and tells */
 
 /* Whether a line "Name: value" is in the head or the trailers. */
 bool fake_has(const struct buf *lines, const char *line);

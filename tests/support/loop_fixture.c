@@ -4,6 +4,7 @@
 
 #include "base/macros.h"
 #include "base/mem.h"
+#include "loop/job.h"
 #include "tests/support/test.h"
 
 struct loop_fixture {
@@ -99,6 +100,16 @@ static bool flag_is_unset(void *arg)
 void loop_fixture_run_until(struct loop *loop, const bool *flag)
 {
 	loop_fixture_run_while(loop, flag_is_unset, &flag);
+}
+
+static bool jobs_are_in_flight(void *arg)
+{
+	return job_count(arg) > 0;
+}
+
+void loop_fixture_run_jobs(struct loop *loop)
+{
+	loop_fixture_run_while(loop, jobs_are_in_flight, loop);
 }
 
 void loop_fixture_turn(struct loop *loop, unsigned n)

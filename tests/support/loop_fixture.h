@@ -30,5 +30,8 @@ void loop_fixture_run_until(struct loop *loop, const bool *flag);
 /* As above for a condition, which is asked after each turn. */
 void loop_fixture_run_while(struct loop *loop, bool (*waiting)(void *arg), void *arg);
 
+/* Turns the loop until no job is in flight, and what they told has happened. */
+void loop_fixture_run_jobs(struct loop *loop);
+
 /* Turns the loop n times without waiting: whatever can happen at once has then happened. */
 void loop_fixture_turn(struct loop *loop, unsigned n);
