@@ -125,20 +125,26 @@ static void file_job_on_cancel(struct call *call, enum err_kind why)
 static const struct call_ops file_job_call_ops = { .on_cancel = file_job_on_cancel };
 
 /* Each path as sent, resolved, and as work forms of it. */
-static size_t cost(const struct file_request *request)
+static size_t cost(const struct file_request *request, const struct requester *who)
 {
 	size_t bytes = strlen(request->path);
 
 	if (request->other_path)
 		bytes += strlen(request->other_path);
+	if (who->workdir)
+		bytes += strlen(who->workdir);
 	return sizeof(struct file_job) + 3 * bytes;
 }
 
-static int charge(struct filesystem_service *service, size_t bytes, struct err *e)
+static int charge(struct filesystem_service *service, const struct file_request *request,
+                  const struct requester *who, size_t *out_bytes, struct err *e)
 {
+	const size_t bytes = cost(request, who);
+
 	if (service->n_job_bytes + bytes > FILE_JOB_BYTES_MAX)
 		return err_set(e, ERR_LIMIT, "too many file operations at once");
 	service->n_job_bytes += bytes;
+	*out_bytes = bytes;
 	return 0;
 }
 
@@ -154,12 +160,12 @@ static int find_requester(const struct call *call, struct requester *who, struct
 void file_job_start(struct call *call, const struct file_request *request)
 {
 	struct filesystem_service *service = call_service(call);
-	const size_t bytes = cost(request);
 	struct requester who = { 0 };
 	struct file_job *j;
 	struct err e = { 0 };
+	size_t bytes = 0;
 
-	if (find_requester(call, &who, &e) < 0 || charge(service, bytes, &e) < 0) {
+	if (find_requester(call, &who, &e) < 0 || charge(service, request, &who, &bytes, &e) < 0) {
 		requester_deinit(&who);
 		call_fail(&call, &e);
 		return;
