@@ -8,16 +8,15 @@
 #include "loop/job.h"
 #include "loop/loop.h"
 
-#define BUSY_POOL_THREADS JOB_THREADS
-
 struct busy_pool {
 	struct busy_job {
 		struct job job;
 		struct busy_pool *pool;
-	} jobs[BUSY_POOL_THREADS];
+	} * jobs;
+	unsigned n; /* one for each thread, also where the pool has grown before */
+	unsigned n_running;
 	sem_t gate;
 	struct loop *loop;
-	unsigned n_running;
 };
 
 void busy_pool_begin(struct busy_pool *p, struct loop *loop);
