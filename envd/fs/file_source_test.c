@@ -126,7 +126,7 @@ static void test_file_source_of_what_is_not_there(void **state)
 static void test_file_source_that_cannot_be_opened(void **state)
 {
 	struct err e = { 0 };
-	struct file_source s;
+	struct file_source s = { 0 };
 	char *path = file_of(state, "file", 1);
 	char text[1000];
 	mode_t mode;
@@ -182,7 +182,7 @@ static void test_file_source_of_a_terminal_is_refused(void **state)
 static void test_file_source_that_became_a_fifo_is_refused(void **state)
 {
 	char *path = file_of(state, "file", 1);
-	struct file_source s;
+	struct file_source s = { 0 };
 	struct err e = { 0 };
 	mode_t mode;
 
@@ -204,7 +204,7 @@ static void test_file_source_small_file_is_read_whole(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		char name[16], *path;
-		struct file_source s;
+		struct file_source s = { 0 };
 
 		snprintf(name, sizeof name, "%zu", i);
 		path = file_of(state, name, sizes[i]);
@@ -227,7 +227,7 @@ static void test_file_source_device_is_empty(void **state)
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		struct file_source s;
+		struct file_source s = { 0 };
 
 		open_source(&s, paths[i]);
 		assert_int_equal(s.kind, FILE_SOURCE_WHOLE);
@@ -249,7 +249,7 @@ static void test_file_source_pseudo_file_has_the_length_of_its_content(void **st
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		struct file_source s;
+		struct file_source s = { 0 };
 		char content[FILE_SOURCE_WHOLE_MAX];
 		size_t len;
 		FILE *f = fopen(paths[i], "re");
@@ -278,7 +278,7 @@ static void test_file_source_that_cannot_be_read(void **state)
 
 static void test_file_source_large_pseudo_file_is_a_stream(void **state)
 {
-	struct file_source s;
+	struct file_source s = { 0 };
 	char more[100];
 
 	UNUSED(state);
@@ -294,7 +294,7 @@ static void test_file_source_large_file_is_read_on_from_its_start(void **state)
 {
 	char *path = file_of(state, "file", FILE_SOURCE_WHOLE_MAX + 1);
 	unsigned char data[FILE_SOURCE_WHOLE_MAX + 100];
-	struct file_source s;
+	struct file_source s = { 0 };
 
 	open_source(&s, path);
 	assert_int_equal(s.kind, FILE_SOURCE_SIZED);
@@ -313,7 +313,7 @@ static void test_file_source_large_file_is_read_on_from_its_start(void **state)
 static void test_file_source_that_shrinks_ends_early(void **state)
 {
 	char *path = file_of(state, "file", 200000);
-	struct file_source s;
+	struct file_source s = { 0 };
 	char data[200000];
 
 	open_source(&s, path);

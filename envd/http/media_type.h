@@ -16,4 +16,4 @@ struct span media_type_of_name(struct span path);
 
 /* By the first bytes: "text/plain; charset=utf-8" without any that a text has not, at worst
  * "application/octet-stream". */
-struct span media_type_of_content(const void *data, size_t len);
+struct span media_type_of_content(const void *bytes, size_t len);
