@@ -255,13 +255,13 @@ static void upload_advance(struct task *task)
 {
 	struct files_upload *u = CONTAINER_OF(task, struct files_upload, wake);
 
+	bool is_due = !u->is_opened || u->has_more || u->is_ended;
+
 	if (u->state.now != UPLOAD_IDLE)
 		return;
-	if (!u->is_opened || u->has_more || u->is_ended)
-		upload_start_job(u);
-	else if (upload_grows(u))
+	if (!is_due && upload_grows(u))
 		loop_defer(u->api->loop, &u->wake);
-	else if (u->window.len > 0)
+	else if (is_due || u->window.len > 0)
 		upload_start_job(u);
 }
 
