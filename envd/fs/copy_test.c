@@ -99,13 +99,14 @@ static void test_copy_of_a_file_that_its_owner_may_not_write(void **state)
 	check_copies(t, "a", "b");
 }
 
+/* As the kernel has it: user::rw-, user:7:r--, group::r--, mask::r--, other::--- */
+static const uint8_t acl[] = { 2, 0, 0,   0,   1,   0,   6,  0, 255, 255, 255, 255, 2,   0,  4,
+	                       0, 7, 0,   0,   0,   4,   0,  4, 0,   255, 255, 255, 255, 16, 0,
+	                       4, 0, 255, 255, 255, 255, 32, 0, 0,   0,   255, 255, 255, 255 };
+
 /* What the kernel sets when an access list is given, and when a program may do what root may. */
 static void test_copy_keeps_access_lists_and_capabilities(void **state)
 {
-	static const uint8_t acl[] = { 2,   0,   0,   0,   1,   0,   6,  0,   255, 255, 255,
-		                       255, 2,   0,   4,   0,   7,   0,  0,   0,   4,   0,
-		                       4,   0,   255, 255, 255, 255, 16, 0,   4,   0,   255,
-		                       255, 255, 255, 32,  0,   0,   0,  255, 255, 255, 255 };
 	static const uint8_t capability[] = { 1, 0, 0, 2, 0, 4, 0, 0, 0, 0,
 		                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
 	struct tree *t = *state;
@@ -119,6 +120,30 @@ static void test_copy_keeps_access_lists_and_capabilities(void **state)
 	if (setxattr(tree_in(t, "a"), "security.capability", capability, sizeof capability, 0) < 0)
 		print_message("no capabilities here\n");
 	check_copies(t, "a", "b");
+}
+
+/* Where it is made, all gets a list of who else may read it. */
+static void test_copy_has_no_access_list_that_its_source_has_not(void **state)
+{
+	struct tree *t = *state;
+	struct err e = { 0 };
+	struct copy copy = { .from_dir = t->fd,
+		             .from_name = "d",
+		             .shown_dir = t->top,
+		             .to_name = "copy",
+		             .is_abandoned = &never };
+
+	tree_dir(t, "d");
+	tree_file(t, "d/file", "x");
+	tree_dir(t, "there");
+	if (setxattr(tree_in(t, "there"), "system.posix_acl_default", acl, sizeof acl, 0) < 0) {
+		print_message("no access lists here: skipped\n");
+		skip();
+	}
+	copy.to_dir = openat(t->fd, "there", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(copy_tree(&copy, &e), 0);
+	tree_check_same(t->fd, "d", copy.to_dir, "copy");
+	close(copy.to_dir);
 }
 
 static void test_copy_of_links_is_links(void **state)
@@ -384,6 +409,7 @@ int main(void)
 		T(test_copy_of_a_file_keeps_all_there_is),
 		T(test_copy_of_a_file_that_its_owner_may_not_write),
 		T(test_copy_keeps_access_lists_and_capabilities),
+		T(test_copy_has_no_access_list_that_its_source_has_not),
 		T(test_copy_of_links_is_links),
 		T(test_copy_of_special_files_is_special_files),
 		T(test_copy_of_a_tree_keeps_all_there_is),

@@ -73,6 +73,12 @@ static int copy_one(int from_fd, int to_fd, const char *name)
 	return rc;
 }
 
+static void drop_inherited(int fd)
+{
+	(void)fremovexattr(fd, "system.posix_acl_access");
+	(void)fremovexattr(fd, "system.posix_acl_default");
+}
+
 static bool is_best_effort(const char *name, int rc)
 {
 	return rc == -ENOTSUP || strncmp(name, "user.", 5) != 0;
@@ -86,6 +92,7 @@ int xattrs_copy(int from_fd, int to_fd)
 
 	if (rc < 0)
 		return rc;
+	drop_inherited(to_fd);
 	for (size_t at = 0; at < len; at += strlen(names + at) + 1) {
 		rc = copy_one(from_fd, to_fd, names + at);
 		if (rc < 0 && !is_best_effort(names + at, rc))
