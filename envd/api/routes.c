@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/control_api.h"
+#include "api/files_download.h"
 #include "api/files_upload.h"
 #include "api/filesystem_api.h"
 #include "api/init_api.h"
@@ -29,7 +30,10 @@ static const struct route routes[] = {
 	{ "/health", { { METHOD_GET, health_get } }, BIT(METHOD_GET), BIT(METHOD_GET) },
 	{ "/metrics", { { METHOD_GET, metrics_get } }, 0, 0 },
 	{ "/envs", { { METHOD_GET, envs_get } }, 0, 0 },
-	{ "/files", { { METHOD_POST, files_post } }, BIT(METHOD_GET) | BIT(METHOD_POST), 0 },
+	{ "/files",
+	  { { METHOD_GET, files_get }, { METHOD_POST, files_post } },
+	  BIT(METHOD_GET) | BIT(METHOD_POST),
+	  0 },
 	{ "/init", { { METHOD_POST, init_post } }, BIT(METHOD_POST), BIT(METHOD_POST) },
 };
 

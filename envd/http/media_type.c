@@ -89,7 +89,6 @@ static const struct {
 	MARK("MThd\x00\x00\x00\x06", "audio/midi"),
 	MARK("RIFF....AVI ", "video/avi"),
 	MARK("RIFF....WAVE", "audio/wave"),
-	MARK("....ftypmp4", "video/mp4"),
 	MARK("\x1A\x45\xDF\xA3", "video/webm"),
 	MARK("\x00\x01\x00\x00", "font/ttf"),
 	MARK("OTTO", "font/otf"),
@@ -112,6 +111,23 @@ static bool media_has_mark(struct span data, struct span mark)
 		if (mark.at[i] != '.' && mark.at[i] != data.at[i])
 			return false;
 	return true;
+}
+
+/* A first box of the type "ftyp" that names a brand of MP4, its own version apart. */
+static bool media_is_mp4(struct span data)
+{
+	const unsigned char *at = (const unsigned char *)data.at;
+	size_t box;
+
+	if (data.len < 12)
+		return false;
+	box = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
+	if (data.len < box || box % 4 != 0 || memcmp(at + 4, "ftyp", 4) != 0)
+		return false;
+	for (size_t i = 8; i < box; i += 4)
+		if (i != 12 && memcmp(at + i, "mp4", 3) == 0)
+			return true;
+	return false;
 }
 
 static bool media_is_blank(char c)
@@ -162,5 +178,7 @@ struct span media_type_of_content(const void *bytes, size_t len)
 	for (size_t i = 0; i < ARRAY_SIZE(media_marks); i++)
 		if (media_has_mark(data, (struct span){ media_marks[i].mark, media_marks[i].len }))
 			return span_of(media_marks[i].type);
+	if (media_is_mp4(data))
+		return SPAN("video/mp4");
 	return media_is_binary(data) ? SPAN(BINARY) : SPAN(TEXT_UTF8);
 }

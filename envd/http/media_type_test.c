@@ -78,8 +78,14 @@ static void test_media_type_of_content(void **state)
 		{ SPAN("RIFF\1\2\3\4WEBPVP8 "), "image/webp" },
 		{ SPAN("RIFF\1\2\3\4WAVEfmt"), "audio/wave" },
 		{ SPAN("\0\0\0\x18"
-		       "ftypmp42"),
+		       "ftypisom\0\0\0\0isommp42"),
 		  "video/mp4" },
+		{ SPAN("\0\0\0\x10"
+		       "ftypisommp42"), /* its version is no brand */
+		  "application/octet-stream" },
+		{ SPAN("\0\0\0\x18"
+		       "ftypmp42"), /* cut */
+		  "application/octet-stream" },
 		{ SPAN("\x1F\x8B\x08"), "application/x-gzip" },
 		{ SPAN("PK\x03\x04"), "application/zip" },
 		{ SPAN("\0asm\1\0\0\0"), "application/wasm" },

@@ -1,0 +1,17 @@
+/*
+ * How many downloads are on their way that are not small. Loop thread.
+ */
+#pragma once
+
+/*
+ * Each has two descriptors or four, of which a guest has 20,000, and beside them FILES_PIECE bytes if
+ * its file has no size. One more is answered with 503.
+ */
+#define FILES_TRANSFERS_MAX 1024u
+
+/* Those of them that compress: each has DEFLATER_MEMORY and two pieces, all together 50 MiB. */
+#define FILES_DEFLATING_MAX 128u
+
+struct files_load {
+	unsigned n_transfers, n_deflating;
+};
