@@ -115,6 +115,19 @@ static void put_parts(struct files_answer *a, const struct files_content *c, str
 	put(a, "Content-Type", byteranges_content_type(&a->together, a->content_type));
 }
 
+/* Several parts of a file whose frames would make it longer than a length can say are ignored, as those
+ * are that ask for more than the whole. */
+static enum range_result choose_parts(struct files_answer *a, const struct files_content *c,
+                                      struct span range)
+{
+	enum range_result result = range_parse(range, c->size, &a->parts);
+
+	if (result != RANGE_PARTS || a->parts.n == 1 || c->size <= BYTERANGES_SIZE_MAX)
+		return result;
+	a->parts.n = 0;
+	return RANGE_WHOLE;
+}
+
 static void serve(struct files_answer *a, const struct files_content *c, bool keeps_range)
 {
 	struct span type = media_type_of_name(span_of(c->asked_path));
@@ -126,8 +139,7 @@ static void serve(struct files_answer *a, const struct files_content *c, bool ke
 		return;
 	}
 	put(a, "Accept-Ranges", SPAN("bytes"));
-	switch (range_parse(keeps_range ? field_value(c->x, "range") : SPAN(""), c->size,
-	                    &a->parts)) {
+	switch (choose_parts(a, c, keeps_range ? field_value(c->x, "range") : SPAN(""))) {
 	case RANGE_WHOLE:
 		put(a, "Content-Type", type);
 		break;

@@ -248,6 +248,27 @@ static void test_files_answer_of_ranges_that_are_ignored(void **state)
 	assert_int_equal(a.status, 206);
 }
 
+/* A file with holes can be that large, on tmpfs for one. */
+static void test_files_answer_of_ranges_of_the_largest_file_there_is(void **state)
+{
+	static const char fields[] = "range: bytes=0-9223372036854775805,-1\n";
+	struct files_content c = twelve;
+	struct files_answer a;
+
+	UNUSED(state);
+	c.size = INT64_MAX;
+	assert_string_equal(answer(&a, fields, &c), INLINE LAST RANGES TEXT);
+	assert_int_equal(a.status, 200);
+	assert_int_equal(a.length, INT64_MAX);
+	assert_int_equal(a.parts.n, 0);
+	(void)answer(&a, "range: bytes=0-9223372036854775805\n", &c);
+	assert_int_equal(a.status, 206);
+	c.size = BYTERANGES_SIZE_MAX;
+	(void)answer(&a, "range: bytes=1-,0-0\n", &c);
+	assert_int_equal(a.status, 206);
+	assert_true(a.length > BYTERANGES_SIZE_MAX);
+}
+
 static void test_files_answer_of_unknown_length_has_no_ranges(void **state)
 {
 	struct files_content c = twelve;
@@ -353,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_files_answer_of_several_ranges),
 		cmocka_unit_test(test_files_answer_of_ranges_that_cannot_be),
 		cmocka_unit_test(test_files_answer_of_ranges_that_are_ignored),
+		cmocka_unit_test(test_files_answer_of_ranges_of_the_largest_file_there_is),
 		cmocka_unit_test(test_files_answer_of_unknown_length_has_no_ranges),
 		cmocka_unit_test(test_files_answer_of_conditions),
 		cmocka_unit_test(test_files_answer_knows_which_fields_want_identity),

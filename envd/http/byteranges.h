@@ -25,10 +25,13 @@
 #define BYTERANGES_CONTENT_TYPE_MAX                                                                \
 	(BYTERANGES_BOUNDARY_LEN + sizeof "multipart/byteranges; boundary=")
 
+/* Bytes of a whole whose parts can be framed, so that the length of it all is a number. */
+#define BYTERANGES_SIZE_MAX (INT64_MAX - (int64_t)((RANGES_MAX + 1) * BYTERANGES_HEAD_MAX))
+
 struct byteranges {
 	const struct range *parts; /* borrowed */
 	size_t n_parts;
-	int64_t size;     /* bytes of the whole */
+	int64_t size;     /* bytes of the whole, BYTERANGES_SIZE_MAX at most */
 	struct span type; /* of the whole; borrowed */
 	char boundary[BYTERANGES_BOUNDARY_LEN + 1];
 };
