@@ -107,12 +107,15 @@ static void refused(struct scene *s, const char *name, const char *fields, int s
                     const char *text, bool varies)
 {
 	struct fake_exchange *f = get(s, name, fields);
-	char expected[8192] = "";
+	char expected[8192];
+	struct buf b;
 
-	(void)snprintf(expected, sizeof expected, "{\"code\":%d,\"message\":\"", status);
+	buf_init_fixed(&b, expected, sizeof expected);
+	buf_appendf(&b, "{\"code\":%d,\"message\":\"", status);
 	for (; *text != '\0'; text++)
-		strncat(expected, *text == '@' ? s->dir : text, *text == '@' ? strlen(s->dir) : 1);
-	strcat(expected, "\"}\n");
+		buf_append(&b, *text == '@' ? s->dir : text, *text == '@' ? strlen(s->dir) : 1);
+	buf_append(&b, "\"}\n", sizeof "\"}\n"); /* with the NUL */
+	assert_int_equal(buf_error(&b), 0);
 	loop_fixture_run_until(s->loop, &f->is_released);
 	assert_string_equal(fake_text(&f->body), expected);
 	assert_int_equal(f->status, status);
