@@ -1,10 +1,13 @@
 #include "fs/inotify.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "base/mem.h"
 
 bool inotify_next(struct span *bytes, struct inotify_record *out_record)
 {
@@ -30,15 +33,14 @@ bool inotify_next(struct span *bytes, struct inotify_record *out_record)
 /* Bytes that were read; 0: there are none. */
 static size_t inotify_read(struct inotify *in)
 {
-	char *buf = (char *)in->loop->read_buf;
 	ssize_t n;
 
 	do
-		n = read(in->fd, buf, LOOP_READ_BUF);
+		n = read(in->fd, in->buf, INOTIFY_READ_BUF);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return 0;
-	in->on_bytes(in, (struct span){ buf, (size_t)n });
+	in->on_bytes(in, (struct span){ in->buf, (size_t)n });
 	return (size_t)n;
 }
 
@@ -74,12 +76,13 @@ int inotify_open(struct inotify *in, struct loop *loop, struct owner *owner,
 
 	if (fd < 0)
 		return -errno;
-	*in = (struct inotify){ .loop = loop, .owner = owner, .on_bytes = on_bytes, .fd = -1 };
+	*in = (struct inotify){ .owner = owner, .on_bytes = on_bytes, .fd = -1 };
 	rc = uv_poll_init(&loop->uv, &in->poll, fd);
 	if (rc < 0)
 		return rc;
 	owner_hold(owner);
 	in->fd = TAKE_FD(fd);
+	in->buf = xmalloc(INOTIFY_READ_BUF);
 	rc = uv_poll_start(&in->poll, UV_READABLE, inotify_on_poll);
 	ASSERT(rc == 0); /* fails only on a closing handle */
 	return 0;
@@ -105,4 +108,5 @@ void inotify_close(struct inotify *in)
 void inotify_deinit(struct inotify *in)
 {
 	close_fdp(&in->fd);
+	free(TAKE_PTR(in->buf));
 }

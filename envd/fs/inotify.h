@@ -15,7 +15,9 @@
 #include "loop/loop.h"
 #include "loop/owner.h"
 
-/* Reads, of LOOP_READ_BUF each, before others get their turn: some 8,000 records. */
+#define INOTIFY_READ_BUF 65536u /* bytes: some 2,000 records */
+
+/* Reads before others get their turn. */
 #define INOTIFY_READS_PER_TURN 4u
 
 /* inotify(7): struct inotify_event. */
@@ -35,9 +37,9 @@ bool inotify_next(struct span *bytes, struct inotify_record *out_record) MUST_CH
 
 struct inotify {
 	uv_poll_t poll;
-	struct loop *loop;
 	struct owner *owner;
 	int fd;
+	char *buf; /* its own: what the loop has read may be in use when somebody asks what is queued */
 	/* Whole records, in the order in which they happened; valid during the call. */
 	void (*on_bytes)(struct inotify *in, struct span bytes);
 };

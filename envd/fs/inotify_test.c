@@ -167,6 +167,19 @@ static void test_inotify_reads_what_is_queued_without_a_turn(void **state)
 	assert_false(f->has_seen);
 }
 
+/* Who asks for what is queued may be using what the loop has read, as a handler of requests does. */
+static void test_inotify_leaves_alone_what_the_loop_has_read(void **state)
+{
+	struct fixture *f = *state;
+
+	memset(f->loop->read_buf, 'x', LOOP_READ_BUF);
+	make_file(f, "a");
+	inotify_read_queued(&f->in);
+	assert_true(f->has_seen);
+	for (size_t i = 0; i < LOOP_READ_BUF; i++)
+		assert_int_equal(f->loop->read_buf[i], 'x');
+}
+
 /* Longer than one read takes. */
 static void test_inotify_reads_all_of_a_long_queue(void **state)
 {
@@ -246,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_inotify_next_refuses_a_name_without_end),
 		T(test_inotify_tells_what_happens_while_the_loop_turns),
 		T(test_inotify_reads_what_is_queued_without_a_turn),
+		T(test_inotify_leaves_alone_what_the_loop_has_read),
 		T(test_inotify_reads_all_of_a_long_queue),
 		T(test_inotify_removed_watch_ends_with_ignored_and_its_number_is_not_used_again),
 		T(test_inotify_move_tells_both_names_and_then_the_directory),
