@@ -45,7 +45,7 @@
 #define WATCHER_EVENTS_MAX 65536u
 #define WATCHER_BYTES_MAX  (16u * 1024u * 1024u)
 #define WATCHES_BYTES_MAX  (64u * 1024u * 1024u) /* of all watchers */
-/* A visit goes on while there are fewer: a tree of any size comes as fast as its events are taken. */
+/* A visit goes on while fewer are ready: a tree of any size comes as fast as its events are taken. */
 #define WATCHER_EVENTS_LOW 8192u
 
 /* Bytes of records that are kept for jobs in flight: some 25,000, more than a kernel's queue. */

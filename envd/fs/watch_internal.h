@@ -54,12 +54,12 @@ void watches_tidy(struct watches *ws);
 /* ---------------------------------------------------------------- watcher.c */
 
 /*
- *     ARMING ──visited──▶ LIVE ──▶ FAILED
- *        └────────────────────────▶ ▲
+ *     ARMING ──armed──▶ LIVE ──error──▶ FAILING ──on_failed──▶ FAILED
+ *        └────────────error──────────────▶ ▲
  *
- * A watcher whose root is gone is LIVE, and silent.
+ * A watcher whose root is gone is LIVE, and silent. A FAILING one has given up all it had.
  */
-enum watcher_state { WATCHER_ARMING, WATCHER_LIVE, WATCHER_FAILED };
+enum watcher_state { WATCHER_ARMING, WATCHER_LIVE, WATCHER_FAILING, WATCHER_FAILED };
 
 struct watcher {
 	struct watches *watches;
@@ -74,21 +74,21 @@ struct watcher {
 	const struct watcher_ops *ops;
 	void *data;
 	struct task advance;
-	struct list items;   /* struct watch_item, in order */
-	struct list *at;     /* new items come before this one */
-	struct list ready;   /* struct watch_event */
-	struct list settled; /* struct watcher_waiter whose on_settled is due */
-	size_t n_events;     /* items and ready ones; visits count too */
+	struct list items;           /* struct watch_item, in order */
+	struct list *at;             /* new items come before this one */
+	struct list ready;           /* struct watch_event */
+	struct list settled;         /* struct watcher_waiter whose on_settled is due */
+	struct watcher_waiter armed; /* our own, behind the first visit */
+	size_t n_events;             /* items and ready ones; visits count too */
 	size_t n_ready;
 	size_t n_waiters; /* among the items */
 	size_t n_bytes;
-	unsigned due; /* callbacks: WATCHER_DUE_ in watcher.c */
-	struct err error;
+	struct err error;          /* it will fail, or has */
 	struct watch_visit *visit; /* from its first step to the last */
 	struct watch_lookup *lookup;
 	bool is_working; /* a job of either is in flight */
 	bool is_hungry;  /* on_ready when there is something */
-	bool is_stalled; /* a visit waits until events are taken */
+	bool is_stalled; /* a visit waits until ready events are taken */
 };
 
 struct watch_visit_item {
@@ -124,7 +124,6 @@ void watch_visit_end(struct watch_visit *visit);
 
 struct list *watch_visit_link(struct watch_visit *visit); /* its item in the line */
 void watch_visit_on_drop(struct watch_visit *visit, struct watch_dir *dir);
-void watch_visit_on_lost(struct watch_visit *visit);
 
 /* ---------------------------------------------------------------- watch_lookup.c */
 

@@ -836,6 +836,26 @@ static void test_watch_of_a_large_tree_that_comes_tells_it_as_fast_as_it_is_take
 	assert_int_equal(s->n, N_LARGE + 1);
 }
 
+/* What came after the tree stands behind it, and cannot be taken before it has been gone through. */
+static void test_watch_of_a_large_tree_that_comes_does_not_wait_for_what_came_later(void **state)
+{
+	struct fixture *f = *state;
+	struct seen *s = &f->seen[0];
+	struct busy_pool pool;
+
+	make_dir(f, "out");
+	make_many(f, "out", N_LARGE);
+	watch(f, s, true);
+	busy_pool_begin(&pool, f->loop);
+	move(f, "out", "tree/t");
+	loop_fixture_turn(f->loop, 4);
+	make_many(f, "tree", N_LARGE);
+	loop_fixture_turn(f->loop, 4);
+	busy_pool_end(&pool);
+	(void)settle(s);
+	assert_int_equal(s->n, 2 * N_LARGE + 1);
+}
+
 /* ---------------------------------------------------------------- stuck jobs */
 
 static void test_watch_goes_on_while_jobs_of_others_are_stuck(void **state)
@@ -1072,6 +1092,7 @@ int main(void)
 		T(test_watch_that_nobody_empties_overflows_alone),
 		T(test_watch_ends_when_the_kernel_has_lost_records),
 		T(test_watch_of_a_large_tree_that_comes_tells_it_as_fast_as_it_is_taken),
+		T(test_watch_of_a_large_tree_that_comes_does_not_wait_for_what_came_later),
 		T(test_watch_goes_on_while_jobs_of_others_are_stuck),
 		T(test_watch_may_end_while_its_jobs_are_stuck),
 		T(test_watch_whose_walk_is_overtaken_by_much_is_refused),

@@ -4,7 +4,7 @@
  *
  *     item at the head ──▶ open, first step ──▶ apply ──▶ next step ──▶ ... ──▶ over
  *            ▲                                    │
- *            └─ it was renamed since the path of it was computed, or lost its watch while arming
+ *            └─ it was renamed since the path of it was computed
  */
 #include <errno.h>
 #include <limits.h>
@@ -26,7 +26,7 @@ struct watch_visit {
 	struct watch_walk walk;
 	char *path;
 	bool is_root, allows_network;
-	bool is_check; /* opens and watches it, and no more: it should be the one that is known */
+	int known_wd; /* if it is the one that is known, there is nothing more to do; -1: none is */
 	bool is_open;
 	char *real;   /* of the root */
 	int rc;       /* of the last step */
@@ -38,7 +38,6 @@ struct watch_visit {
 	uint64_t n_records;
 	uint64_t step;
 	bool is_first; /* the first step is not applied yet */
-	bool is_lost;  /* a watch went while arming: all over again */
 	bool is_over;
 	bool is_in_flight;
 };
@@ -59,10 +58,13 @@ static void visit_work(struct job *job)
 	if (!v->is_open) {
 		v->rc = visit_open(v);
 		v->is_open = v->rc >= 0;
-		if (!v->is_open || v->is_check)
+		if (!v->is_open)
 			return;
 	}
-	v->rc = watch_walk_step(&v->walk);
+	if (v->walk.top_wd == v->known_wd)
+		watch_walk_deinit(&v->walk);
+	else
+		v->rc = watch_walk_step(&v->walk);
 }
 
 static void visit_free(struct watch_visit *v)
@@ -121,11 +123,6 @@ void watch_visit_on_drop(struct watch_visit *v, struct watch_dir *dir)
 	v->slots[dir->slot - 1] = NULL;
 	dir->slot = 0;
 	v->n_live--;
-}
-
-void watch_visit_on_lost(struct watch_visit *v)
-{
-	v->is_lost = true;
 }
 
 static void visit_leave_slots(struct watch_visit *v)
@@ -246,7 +243,7 @@ static void visit_apply_failure(struct watch_visit *v, struct watch_dir *dir)
 		watch_dir_miss(dir);
 }
 
-/* One that is known and was only to be looked at, here or elsewhere, has been walked already. */
+/* One that is known, here or elsewhere, has been walked already. */
 static void visit_apply_top(struct watch_visit *v, struct watch_dir *dir)
 {
 	struct watch_tree *tree = &v->watcher->tree;
@@ -258,7 +255,7 @@ static void visit_apply_top(struct watch_visit *v, struct watch_dir *dir)
 		free(v->watcher->real);
 		v->watcher->real = TAKE_PTR(v->real);
 	}
-	v->is_over = !placed || (v->is_check && is_known);
+	v->is_over = !placed || (is_known && !v->is_root);
 	if (!v->is_over)
 		visit_set_slot(v, 0, placed);
 }
@@ -298,10 +295,7 @@ static void visit_apply(struct watch_visit *v)
 		return;
 	if (v->rc < 0)
 		watcher_fail(w, v->rc);
-	if (v->is_lost)
-		visit_again(v, w->tree.root);
-	else
-		v->is_over = v->n_live == 0 || watch_walk_is_over(&v->walk);
+	v->is_over = v->n_live == 0 || watch_walk_is_over(&v->walk);
 }
 
 static void visit_done(struct job *job)
@@ -355,7 +349,7 @@ static struct watch_visit *visit_new(struct watcher *w, struct watch_visit_item 
 	v->watcher = w;
 	v->item = item;
 	v->is_root = !dir->parent;
-	v->is_check = dir->mark && w->state.now != WATCHER_ARMING;
+	v->known_wd = dir->mark ? dir->mark->wd : -1;
 	v->is_first = true;
 	v->allows_network = w->allows_network;
 	v->path = visit_path(w, dir);

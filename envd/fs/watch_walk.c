@@ -137,7 +137,11 @@ static int walk_leave(struct watch_walk *walk)
 	bool was_over;
 
 	walk_end_level(walk);
-	if (watch_walk_is_over(walk) || descent_leave(&walk->descent) == 0)
+	if (watch_walk_is_over(walk)) {
+		descent_deinit(&walk->descent); /* closes, which blocks */
+		return 0;
+	}
+	if (descent_leave(&walk->descent) == 0)
 		return 0;
 	level = walk_current(walk);
 	was_over = level->names.n_next == level->names.n;

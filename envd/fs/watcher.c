@@ -7,15 +7,10 @@
 #include "fs/watch_internal.h"
 #include "host/path.h"
 
-/* Callbacks that are due. */
-enum {
-	WATCHER_DUE_ARMED = BIT(0),
-	WATCHER_DUE_FAILED = BIT(1),
-};
-
 static const struct state_rule watcher_rules[] = {
-	[WATCHER_ARMING] = { "arming", BIT(WATCHER_LIVE) | BIT(WATCHER_FAILED) },
-	[WATCHER_LIVE] = { "live", BIT(WATCHER_FAILED) },
+	[WATCHER_ARMING] = { "arming", BIT(WATCHER_LIVE) | BIT(WATCHER_FAILING) },
+	[WATCHER_LIVE] = { "live", BIT(WATCHER_FAILING) },
+	[WATCHER_FAILING] = { "failing", BIT(WATCHER_FAILED) },
 	[WATCHER_FAILED] = { "failed", 0 },
 };
 
@@ -160,11 +155,6 @@ static void watcher_on_lost(struct watch_tree *tree, struct watch_dir *dir)
 	struct watch_visit_item *item = dir->visit;
 	struct list *at = w->at;
 
-	if (w->state.now == WATCHER_ARMING) {
-		if (w->visit) /* the one of all, else it is about to begin */
-			watch_visit_on_lost(w->visit);
-		return;
-	}
 	if (item && at == &item->item.link) /* it will be moved */
 		at = at->next;
 	w->at = watcher_soonest(w);
@@ -223,7 +213,7 @@ static void watcher_release_waiters(struct watcher *w)
 
 static void watcher_go_on_visiting(struct watcher *w)
 {
-	w->is_stalled = w->n_events >= WATCHER_EVENTS_LOW;
+	w->is_stalled = w->n_ready >= WATCHER_EVENTS_LOW;
 	if (w->is_stalled)
 		watcher_release_waiters(w);
 	else
@@ -254,10 +244,6 @@ void watcher_end_visit(struct watcher *w, struct watch_visit_item *item)
 		return;
 	list_remove(&item->item.link);
 	watcher_free_visit(w, item);
-	if (w->state.now != WATCHER_ARMING)
-		return;
-	state_move(&w->state, WATCHER_LIVE);
-	w->due |= WATCHER_DUE_ARMED;
 }
 
 /* Returns whether the item, the first one, is done with. */
@@ -274,6 +260,8 @@ static bool watcher_process(struct watcher *w, struct watch_item *item)
 	case WATCH_ITEM_VISIT:
 		return watcher_visit(w, CONTAINER_OF(item, struct watch_visit_item, item));
 	case WATCH_ITEM_WAITER:
+		if (item == &w->armed.item)
+			state_move(&w->state, WATCHER_LIVE);
 		watcher_make_settled(w, item);
 		return true;
 	}
@@ -293,9 +281,10 @@ static void watcher_discard(struct watcher *w, struct list *items)
 	}
 }
 
-/* All but the waiters, who are to hear of it. */
+/* All but who waits from outside, who is to hear of it. */
 static void watcher_drop_all(struct watcher *w)
 {
+	watcher_unsettle(&w->armed);
 	watch_visit_end(TAKE_PTR(w->visit));
 	watch_lookup_end(TAKE_PTR(w->lookup));
 	w->is_working = false;
@@ -311,12 +300,11 @@ static void watcher_advance(struct watcher *w)
 {
 	struct watch_item *item;
 
-	if (w->state.now == WATCHER_FAILED)
+	if (w->state.now >= WATCHER_FAILING)
 		return;
 	if (w->error.kind != ERR_NONE) {
 		watcher_drop_all(w);
-		state_move(&w->state, WATCHER_FAILED);
-		w->due = WATCHER_DUE_FAILED;
+		state_move(&w->state, WATCHER_FAILING);
 		return;
 	}
 	LIST_FOR_EACH(&w->items, item, struct watch_item, link) {
@@ -330,15 +318,10 @@ static void watcher_call_out(struct watcher *w)
 {
 	struct list *settled;
 
-	if (w->due) {
-		bool has_failed = w->due & WATCHER_DUE_FAILED;
-
-		w->due = 0;
+	if (w->state.now == WATCHER_FAILING) {
+		state_move(&w->state, WATCHER_FAILED);
 		watcher_wake(w);
-		if (has_failed)
-			w->ops->on_failed(w, &w->error);
-		else
-			w->ops->on_armed(w);
+		w->ops->on_failed(w, &w->error);
 		return;
 	}
 	settled = list_take_first(&w->settled);
@@ -355,6 +338,13 @@ static void watcher_call_out(struct watcher *w)
 		w->is_hungry = false;
 		w->ops->on_ready(w);
 	}
+}
+
+static void watcher_on_armed(struct watcher_waiter *waiter)
+{
+	struct watcher *w = CONTAINER_OF(waiter, struct watcher, armed);
+
+	w->ops->on_armed(w);
 }
 
 static void watcher_on_advance(struct task *task)
@@ -404,6 +394,18 @@ void watcher_overflow(struct watcher *w)
 
 /* ---------------------------------------------------------------- what users call */
 
+/* Behind all that is in the line. */
+static void watcher_wait(struct watcher *w, struct watcher_waiter *waiter)
+{
+	ASSERT(!waiter->watcher);
+	waiter->watcher = w;
+	waiter->is_settled = false;
+	waiter->item.kind = WATCH_ITEM_WAITER;
+	w->n_waiters++;
+	watcher_add_item(w, &waiter->item);
+	waiter->item.seq++; /* behind all of that record */
+}
+
 struct watcher *watcher_new(struct watches *watches, const struct watcher_options *options,
                             const struct watcher_ops *ops, void *data, struct err *e)
 {
@@ -437,6 +439,8 @@ struct watcher *watcher_new(struct watches *watches, const struct watcher_option
 	watch_tree_init(&w->tree, &watches->marks, options->is_recursive, &watcher_tree_ops);
 	if (w->tree.root)
 		watcher_on_arrival(&w->tree, w->tree.root);
+	w->armed.on_settled = watcher_on_armed;
+	watcher_wait(w, &w->armed);
 	return w;
 }
 
@@ -482,7 +486,7 @@ struct watch_event *watcher_take(struct watcher *w)
 	}
 	watcher_drop_event(w, event);
 	w->n_ready--;
-	if (w->is_stalled && w->n_events < WATCHER_EVENTS_LOW)
+	if (w->is_stalled && w->n_ready < WATCHER_EVENTS_LOW)
 		watcher_wake(w);
 	return event;
 }
@@ -490,14 +494,8 @@ struct watch_event *watcher_take(struct watcher *w)
 void watcher_settle(struct watcher *w, struct watcher_waiter *waiter)
 {
 	inotify_read_queued(&w->watches->inotify);
-	ASSERT(!waiter->watcher);
-	waiter->watcher = w;
-	waiter->is_settled = false;
-	waiter->item.kind = WATCH_ITEM_WAITER;
-	w->n_waiters++;
-	watcher_add_item(w, &waiter->item);
-	waiter->item.seq++; /* behind all of that record */
-	if (w->state.now == WATCHER_FAILED)
+	watcher_wait(w, waiter);
+	if (w->state.now >= WATCHER_FAILING)
 		watcher_make_settled(w, &waiter->item);
 }
 
