@@ -7,6 +7,7 @@ import sys
 
 import commands  # noqa: F401
 import entries  # noqa: F401
+import files  # noqa: F401
 import git  # noqa: F401
 import harness
 import stdin  # noqa: F401
