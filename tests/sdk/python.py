@@ -12,5 +12,6 @@ import git  # noqa: F401
 import harness
 import stdin  # noqa: F401
 import terminals  # noqa: F401
+import urls  # noqa: F401
 
 harness.main(sys.argv[2:], "python_previous" if harness.IS_PREVIOUS else "python")
