@@ -103,14 +103,12 @@ static void post(int fd, const char *method, const char *type, const struct byte
 {
 	char request[1024];
 	int len = snprintf(request, sizeof(request),
-	                   "POST /process.Process/%s HTTP/1.1\r\nHost: envd\r\nContent-Type: %s\r\n"
+	                   "POST /%s HTTP/1.1\r\nHost: envd\r\nContent-Type: %s\r\n"
 	                   "Connect-Protocol-Version: 1\r\nContent-Length: %zu\r\n\r\n",
 	                   method, type, body->len);
 
 	memcpy(request + len, body->at, body->len);
-	len += (int)body->len;
-	if (send(fd, request, (size_t)len, MSG_NOSIGNAL) != len)
-		fail("send: %s", strerror(errno));
+	send_all(fd, request, (size_t)len + body->len, 0);
 }
 
 static void stream_post(struct stream *s, const char *method, const struct bytes *message)
@@ -125,8 +123,8 @@ static void stream_post(struct stream *s, const char *method, const struct bytes
 	s->pid = 0;
 	s->n_bytes = 0;
 	s->has_end = false;
-	s->is_over = false;
-	post(s->fd, method, type, &body);
+	response_begin(&s->response, s->response.fd);
+	post(s->response.fd, method, type, &body);
 }
 
 /* The texts hold nothing that JSON escapes. */
@@ -162,7 +160,7 @@ void stream_start(struct stream *s, char *const argv[], bool has_stdin)
 		put_start_json(&message, argv, has_stdin);
 	else
 		put_start_proto(&message, argv, has_stdin);
-	stream_post(s, "Start", &message);
+	stream_post(s, "process.Process/Start", &message);
 }
 
 static void put_selector_proto(struct bytes *b, unsigned pid)
@@ -194,7 +192,7 @@ void stream_connect(struct stream *s, unsigned pid)
 		put_selector_json(&message, pid);
 		put_text(&message, "}");
 	}
-	stream_post(s, "Connect", &message);
+	stream_post(s, "process.Process/Connect", &message);
 }
 
 void call_send_input(int fd, unsigned pid, const char *base64)
@@ -205,7 +203,7 @@ void call_send_input(int fd, unsigned pid, const char *base64)
 	put_text(&message, ",\"input\":{\"stdin\":\"");
 	put_text(&message, base64);
 	put_text(&message, "\"}}");
-	post(fd, "SendInput", "application/json", &message);
+	post(fd, "process.Process/SendInput", "application/json", &message);
 }
 
 void call_kill(int fd, unsigned pid)
@@ -214,33 +212,22 @@ void call_kill(int fd, unsigned pid)
 
 	put_selector_json(&message, pid);
 	put_text(&message, ",\"signal\":\"SIGNAL_SIGKILL\"}");
-	post(fd, "SendSignal", "application/json", &message);
+	post(fd, "process.Process/SendSignal", "application/json", &message);
 }
 
-/* An answer to a unary call: it is small, and we never have two under way. */
-void call_wait(int fd)
+void call_list_dir(int fd, enum codec codec, const char *path)
 {
-	char answer[4096];
-	size_t len = 0;
+	struct bytes message = { .len = 0 };
 
-	for (;;) {
-		ssize_t n = recv(fd, answer + len, sizeof(answer) - 1 - len, 0);
-		const char *body, *length;
-
-		if (n <= 0)
-			fail("the answer of a call does not come: %s",
-			     n < 0 ? strerror(errno) : "closed");
-		len += (size_t)n;
-		answer[len] = '\0';
-		body = strstr(answer, "\r\n\r\n");
-		if (!body)
-			continue;
-		length = strcasestr(answer, "\r\nContent-Length:");
-		if (strncmp(answer, "HTTP/1.1 200", 12) != 0 || !length)
-			fail("a call failed: %s", answer);
-		if (strlen(body + 4) >= strtoul(length + strlen("\r\nContent-Length:"), NULL, 10))
-			return;
+	if (codec == CODEC_PROTO) {
+		put_field(&message, 1, path, strlen(path));
+	} else {
+		put_text(&message, "{\"path\":\"");
+		put_text(&message, path);
+		put_text(&message, "\"}");
 	}
+	post(fd, "filesystem.Filesystem/ListDir",
+	     codec == CODEC_PROTO ? "application/proto" : "application/json", &message);
 }
 
 /* ---------------------------------------------------------------- what a message says */
@@ -313,8 +300,6 @@ static void stream_on_message(struct stream *s)
 		event_proto(s);
 }
 
-/* ---------------------------------------------------------------- responses as they arrive */
-
 static size_t least(size_t a, size_t b)
 {
 	return a < b ? a : b;
@@ -336,8 +321,10 @@ static size_t message_len(const struct stream *s)
 	return (size_t)e[1] << 24 | (size_t)e[2] << 16 | (size_t)e[3] << 8 | e[4];
 }
 
-static void stream_add_body(struct stream *s, const char *data, size_t len)
+static void stream_add_body(void *stream, const char *data, size_t len)
 {
+	struct stream *s = stream;
+
 	while (len > 0) {
 		size_t n;
 
@@ -362,65 +349,9 @@ static void stream_add_body(struct stream *s, const char *data, size_t len)
 	}
 }
 
-static void stream_on_line(struct stream *s)
-{
-	switch (s->part) {
-	case STREAM_HEAD:
-		if (strncmp(s->line, "HTTP/", 5) == 0 && !strstr(s->line, " 200"))
-			fail("a stream was refused: %s", s->line);
-		if (s->line[0] == '\0')
-			s->part = STREAM_SIZE;
-		return;
-	case STREAM_SIZE:
-		s->chunk_left = strtoul(s->line, NULL, 16);
-		s->part = s->chunk_left > 0 ? STREAM_CHUNK : STREAM_TRAILER;
-		return;
-	case STREAM_CHUNK_END:
-		s->part = STREAM_SIZE;
-		return;
-	default:
-		if (s->line[0] != '\0')
-			return;
-		s->part = STREAM_HEAD;
-		s->is_over = true;
-	}
-}
-
-static void stream_add_to_line(struct stream *s, char c)
-{
-	if (c != '\n') {
-		if (c != '\r' && s->n_line < sizeof(s->line) - 1)
-			s->line[s->n_line++] = c;
-		return;
-	}
-	s->line[s->n_line] = '\0';
-	s->n_line = 0;
-	stream_on_line(s);
-}
-
 void stream_read(struct stream *s, size_t len)
 {
-	static char buffer[READ_MAX];
-	const char *at = buffer;
-	ssize_t left = recv(s->fd, buffer, least(len, sizeof(buffer)), 0);
-
-	if (left <= 0)
-		fail("a stream broke off: %s", left < 0 ? strerror(errno) : "closed");
-	while (left > 0) {
-		size_t n = least((size_t)left, s->chunk_left);
-
-		if (s->part != STREAM_CHUNK) {
-			stream_add_to_line(s, *at++);
-			left--;
-			continue;
-		}
-		stream_add_body(s, at, n);
-		at += n;
-		left -= (ssize_t)n;
-		s->chunk_left -= n;
-		if (s->chunk_left == 0)
-			s->part = STREAM_CHUNK_END;
-	}
+	response_read(&s->response, len, stream_add_body, s);
 }
 
 void stream_wait_start(struct stream *s)
@@ -431,7 +362,7 @@ void stream_wait_start(struct stream *s)
 
 void stream_wait_over(struct stream *s)
 {
-	while (!s->is_over)
+	while (!s->response.is_over)
 		stream_read(s, READ_MAX);
 	if (!s->has_end)
 		fail("a stream ended without an end event");
@@ -439,10 +370,11 @@ void stream_wait_over(struct stream *s)
 
 void stream_open(struct stream *s, const struct sockaddr_in *where, enum codec codec)
 {
-	*s = (struct stream){ .fd = call_open(where), .codec = codec };
+	*s = (struct stream){ .codec = codec };
+	response_begin(&s->response, call_open(where));
 }
 
 void stream_close(struct stream *s)
 {
-	close(s->fd);
+	close(s->response.fd);
 }

@@ -1,6 +1,6 @@
 /*
- * A client of the Process service that costs little: Connect over HTTP/1.1 on blocking sockets,
- * requests written in one piece, responses parsed as they arrive and counted, not kept.
+ * A client of the services that costs little: Connect over HTTP/1.1 on blocking sockets, requests
+ * written in one piece, responses parsed as they arrive and counted, not kept.
  *
  * Whatever goes wrong ends the program with a line on stderr: a figure of a failed run is none.
  */
@@ -11,29 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "http1.h"
+
 enum codec { CODEC_JSON, CODEC_PROTO };
 
-/* ---------------------------------------------------------------- streams: Start and Connect */
+/* ---------------------------------------------------------------- streams: Start, Connect and WatchDir */
 
-enum stream_part { /* of the response, what comes next */
-	           STREAM_HEAD,
-	           STREAM_SIZE,
-	           STREAM_CHUNK,
-	           STREAM_CHUNK_END,
-	           STREAM_TRAILER,
-};
-
-#define MESSAGE_HEAD 64u /* bytes: enough for a pid, for what stands before data, for an error */
-#define MESSAGE_TAIL 8u  /* bytes: what stands behind data in JSON, its padding included */
+#define MESSAGE_HEAD 128u /* bytes: enough for a pid, for what stands before data, for an error */
+#define MESSAGE_TAIL 8u   /* bytes: what stands behind data in JSON, its padding included */
 
 struct stream {
-	int fd;
+	struct response response;
 	enum codec codec;
-
-	enum stream_part part;
-	char line[256]; /* of the head or of chunk framing; a longer one is cut */
-	size_t n_line;
-	size_t chunk_left;
 
 	uint8_t envelope[5];
 	size_t n_envelope;
@@ -44,7 +33,6 @@ struct stream {
 	unsigned pid;     /* 0: no start event yet */
 	uint64_t n_bytes; /* of output */
 	bool has_end;     /* the end event has come */
-	bool is_over;     /* the whole response has; the connection takes the next request */
 };
 
 /* Connects. One stream after the other may use it. */
@@ -57,19 +45,19 @@ void stream_connect(struct stream *s, unsigned pid);
 
 /* One read of at most len bytes, which waits for the first; what it brought is in s. */
 void stream_read(struct stream *s, size_t len);
-#define READ_MAX 262144u
 
 void stream_wait_start(struct stream *s);
 void stream_wait_over(struct stream *s);
 
-/* ---------------------------------------------------------------- unary calls, in JSON */
+/* ---------------------------------------------------------------- unary calls, answered by response_wait */
 
 int call_open(const struct sockaddr_in *where);
 
 /* base64 of what stdin gets. */
 void call_send_input(int fd, unsigned pid, const char *base64);
 void call_kill(int fd, unsigned pid);
-void call_wait(int fd);
+/* The path is short and needs no escapes. */
+void call_list_dir(int fd, enum codec codec, const char *path);
 
 /* ---------------------------------------------------------------- for all programs here */
 

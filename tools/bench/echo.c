@@ -81,7 +81,7 @@ static double time_echo(struct stream *s, int calls)
 	while (s->n_bytes < wanted)
 		stream_read(s, READ_MAX);
 	end = now_s();
-	call_wait(calls);
+	response_wait(calls);
 	return end - begin;
 }
 
@@ -107,7 +107,7 @@ int main(int argc, char **argv)
 	}
 	cat_stop(&cat);
 	call_kill(calls, s.pid);
-	call_wait(calls);
+	response_wait(calls);
 	stream_wait_over(&s);
 	print_ms("floor", floors, rounds);
 	print_ms("echo", echoes, rounds);

@@ -49,14 +49,14 @@ static void read_all(struct stream *readers, int n)
 	int n_left = n;
 
 	for (int i = 0; i < n; i++)
-		polled[i] = (struct pollfd){ .fd = readers[i].fd, .events = POLLIN };
+		polled[i] = (struct pollfd){ .fd = readers[i].response.fd, .events = POLLIN };
 	while (n_left > 0) {
 		poll(polled, (nfds_t)n, -1);
 		for (int i = 0; i < n; i++) {
 			if (!polled[i].revents)
 				continue;
 			stream_read(&readers[i], READ_MAX);
-			if (!readers[i].is_over)
+			if (!readers[i].response.is_over)
 				continue;
 			polled[i].fd = -1;
 			n_left--;

@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 	where = address_of(argv[1], argv[2]);
 	stream_open(&s, &where, codec_of(argv[3]));
 	stream_start(&s, (char *[]){ "head", "-c", argv[4], "/dev/zero", NULL }, false);
-	while (!s.is_over) {
+	while (!s.response.is_over) {
 		stream_read(&s, SLOW_READ);
 		usleep(SLOW_PAUSE_US);
 	}

@@ -22,7 +22,7 @@ static uint64_t read_for(struct stream *s, double seconds)
 	double end = now_s() + seconds, left = seconds;
 
 	for (; left > 0; left = end - now_s()) {
-		struct pollfd polled = { .fd = s->fd, .events = POLLIN };
+		struct pollfd polled = { .fd = s->response.fd, .events = POLLIN };
 
 		if (poll(&polled, 1, (int)(left * 1e3) + 1) > 0)
 			stream_read(s, READ_MAX);
@@ -50,10 +50,10 @@ int main(int argc, char **argv)
 		stream_wait_start(&stuck);
 	}
 	call_send_input(calls, healthy.pid, line_base64);
-	call_wait(calls);
+	response_wait(calls);
 	n_bytes = read_for(&healthy, atof(argv[4]));
 	call_kill(calls, healthy.pid);
-	call_wait(calls);
+	response_wait(calls);
 	printf("%llu\n", (unsigned long long)n_bytes);
 	return 0;
 }

@@ -22,7 +22,7 @@ SETTLE_SECONDS = 0.5  # for the last descriptors to be closed
 
 def client(daemon, name, *arguments):
     """The command line of a load client."""
-    return [compile_c(daemon.folder, name, "client.c"), daemon.host, str(daemon.port), *map(str, arguments)]
+    return [compile_c(daemon.folder, name, "client.c", "http1.c"), daemon.host, str(daemon.port), *map(str, arguments)]
 
 
 def run(argv):

@@ -59,7 +59,7 @@ static double time_floor_start(void)
 			fail("no pipe");
 		pids[i] = spawn(out[1]);
 		close(out[1]);
-		streams[i].fd = out[0];
+		streams[i].response.fd = out[0];
 	}
 	return now_s() - begin;
 }
@@ -72,7 +72,7 @@ static double time_floor_kill(void)
 		kill(pids[i], SIGKILL);
 	for (int i = 0; i < n; i++) {
 		waitpid(pids[i], NULL, 0);
-		close(streams[i].fd);
+		close(streams[i].response.fd);
 	}
 	return now_s() - begin;
 }
@@ -86,7 +86,7 @@ static bool has_started(const struct stream *s)
 
 static bool is_over(const struct stream *s)
 {
-	return s->is_over;
+	return s->response.is_over;
 }
 
 /* Reads what comes until it holds for all. */
@@ -97,7 +97,7 @@ static void wait_all(bool (*holds)(const struct stream *))
 
 	for (int i = 0; i < n; i++) {
 		events[0] = (struct epoll_event){ .events = EPOLLIN, .data.ptr = &streams[i] };
-		epoll_ctl(epoll, EPOLL_CTL_ADD, streams[i].fd, &events[0]);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, streams[i].response.fd, &events[0]);
 	}
 	for (int n_left = n; n_left > 0;) {
 		int n_events = epoll_wait(epoll, events, EVENTS_MAX, -1);
@@ -108,7 +108,7 @@ static void wait_all(bool (*holds)(const struct stream *))
 			stream_read(s, READ_MAX);
 			if (!holds(s))
 				continue;
-			epoll_ctl(epoll, EPOLL_CTL_DEL, s->fd, NULL);
+			epoll_ctl(epoll, EPOLL_CTL_DEL, s->response.fd, NULL);
 			n_left--;
 		}
 	}
@@ -133,7 +133,7 @@ static double time_kill(int calls)
 
 	for (int i = 0; i < n; i++) {
 		call_kill(calls, streams[i].pid);
-		call_wait(calls);
+		response_wait(calls);
 	}
 	wait_all(is_over);
 	return now_s() - begin;
