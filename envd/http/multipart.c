@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/find.h"
 #include "base/macros.h"
 
 #define DASHES "--"
@@ -391,7 +392,7 @@ static enum multipart_event step_body(struct multipart *m, struct span *input,
 	struct span d = delimiter(m), rest = *input;
 
 	for (;;) {
-		const char *found = memmem(rest.at, rest.len, d.at, d.len);
+		const char *found = span_find(rest, d);
 		struct span after = { 0 };
 		int ends;
 
