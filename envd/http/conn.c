@@ -28,6 +28,13 @@
 static const char conn_preface[] = "PRI * HTTP/2.0\r\n";
 #define CONN_PREFACE_LEN (sizeof conn_preface - 1)
 
+/* Who reads. */
+enum conn_reader {
+	CONN_ITSELF,
+	CONN_DIVERTED, /* somebody else, when there is something */
+	CONN_LENT,     /* somebody else, just now */
+};
+
 enum conn_phase { CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_CLOSING };
 
 static const struct state_rule conn_phases[] = {
@@ -56,6 +63,7 @@ struct conn {
 	struct file_send *file; /* after out; NULL: none */
 	size_t dropped;         /* bytes read since the protocol wants none */
 	unsigned corks;
+	enum conn_reader reader;
 
 	bool paused;  /* the protocol has left input */
 	bool stuck;   /* the socket does not take the queue */
@@ -75,7 +83,7 @@ static struct loop *conn_loop(const struct conn *c)
 
 static bool conn_can_read(const struct conn *c)
 {
-	return !c->paused || conn_kept(c) < HTTP_PENDING_MAX;
+	return c->reader != CONN_LENT && (!c->paused || conn_kept(c) < HTTP_PENDING_MAX);
 }
 
 static void conn_update_wants(struct conn *c)
@@ -181,6 +189,7 @@ void conn_close_after_flush(struct conn *c)
 	c->dropped = conn_kept(c); /* its memory may be under the protocol's eyes just now */
 	c->paused = false;
 	conn_drop_file(c);
+	c->reader = CONN_ITSELF;
 	timer_stop(&conn_loop(c)->timers, &c->deadline);
 	if (conn_queued(c) == 0)
 		conn_linger(c);
@@ -395,6 +404,31 @@ void conn_resume(struct conn *c)
 	loop_defer(conn_loop(c), &c->work);
 }
 
+int conn_divert(struct conn *c)
+{
+	int fd;
+
+	if (conn_is_closing(c) || conn_kept(c) > 0 || c->ended || !c->stream->ops->lend_input)
+		return -1;
+	fd = c->stream->ops->lend_input(c->stream);
+	if (fd >= 0)
+		c->reader = CONN_DIVERTED;
+	return fd;
+}
+
+bool conn_is_lent(const struct conn *c)
+{
+	return c->reader == CONN_LENT;
+}
+
+void conn_give_back(struct conn *c, bool is_over)
+{
+	if (c->reader == CONN_ITSELF)
+		return;
+	c->reader = is_over ? CONN_ITSELF : CONN_DIVERTED;
+	conn_resume(c);
+}
+
 /* Returns whether a protocol speaks now. */
 static bool conn_sniff(struct conn *c, const uint8_t *data, size_t len)
 {
@@ -489,13 +523,22 @@ static void conn_drop_input(struct conn *c, size_t len)
 		conn_close(c);
 }
 
+static bool conn_is_read_elsewhere(struct conn *c)
+{
+	if (c->reader == CONN_ITSELF)
+		return false;
+	c->reader = CONN_LENT;
+	c->protocol->on_readable(c);
+	return true;
+}
+
 static void conn_read(struct conn *c)
 {
 	uint8_t *data = conn_loop(c)->read_buf;
 	size_t room = conn_is_closing(c) ? LOOP_READ_BUF : HTTP_PENDING_MAX - conn_kept(c);
 	ptrdiff_t n;
 
-	if (room == 0)
+	if (room == 0 || conn_is_read_elsewhere(c))
 		return;
 	n = c->stream->ops->read(c->stream, data, MIN(room, LOOP_READ_BUF));
 	if (n == -EAGAIN)

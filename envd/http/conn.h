@@ -34,6 +34,8 @@ struct conn_protocol {
 	 * asked to close meanwhile, or been given to another protocol, which gets the rest.
 	 */
 	size_t (*on_input)(struct conn *c, const uint8_t *data, size_t len);
+	/* Instead of on_input while the input is diverted: see conn_divert. */
+	void (*on_readable)(struct conn *c);
 	void (*on_eof)(struct conn *c); /* all input has been taken and no more will come */
 	/* Optional: the peer has ended its side, but input still waits for conn_resume. */
 	void (*on_hangup)(struct conn *c);
@@ -93,6 +95,15 @@ void conn_uncork(struct conn *c);
 
 size_t conn_kept(const struct conn *c); /* bytes of input that wait for conn_resume */
 void conn_resume(struct conn *c);       /* offer kept input again (from the loop) and read on */
+
+/*
+ * Somebody else reads what comes next: from the descriptor that is returned, which is his own, and
+ * only between on_readable and conn_give_back. -1 and nothing else: the stream has none, or input has
+ * been read already.
+ */
+int conn_divert(struct conn *c);
+void conn_give_back(struct conn *c, bool is_over); /* is_over: it is read here again; may repeat */
+bool conn_is_lent(const struct conn *c);           /* he reads just now */
 
 /* The server drains: on_shutdown of the protocol, or the end if none speaks yet. */
 void conn_shutdown(struct conn *c);

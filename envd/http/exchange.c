@@ -17,6 +17,13 @@ static void dead_consumed(struct exchange *x, size_t len)
 	UNUSED(len);
 }
 
+static void dead_diverted(struct exchange *x, size_t len, bool more)
+{
+	UNUSED(x);
+	UNUSED(len);
+	UNUSED(more);
+}
+
 static void dead_answer(struct exchange *x, int status, const struct http_field *fields, size_t n,
                         struct span body)
 {
@@ -81,6 +88,7 @@ static void dead_release(struct exchange *x)
 static const struct exchange_wire dead_wire = {
 	.read = dead_read,
 	.consumed = dead_consumed,
+	.diverted = dead_diverted,
 	.answer = dead_answer,
 	.begin = dead_begin,
 	.send = dead_send,
@@ -202,6 +210,17 @@ void exchange_read(struct exchange *x)
 void exchange_consumed(struct exchange *x, size_t len)
 {
 	x->wire->consumed(x, len);
+}
+
+int exchange_divert(struct exchange *x, uint64_t *out_left)
+{
+	ASSERT(x->ops->on_readable);
+	return x->wire->divert ? x->wire->divert(x, out_left) : -1;
+}
+
+void exchange_diverted(struct exchange *x, size_t len, bool more)
+{
+	x->wire->diverted(x, len, more);
 }
 
 const struct http_field *exchange_trailers(const struct exchange *x, size_t *out_n)

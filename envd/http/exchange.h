@@ -26,6 +26,7 @@
 #include <sys/uio.h>
 
 #include "base/arena.h"
+#include "base/macros.h"
 #include "base/text.h"
 
 /* Request body bytes that may be in a handler's hands: several RPC messages, little memory. */
@@ -88,6 +89,8 @@ struct exchange_ops {
 	void (*on_stop)(struct exchange *x);
 	/* Optional, once: an answer is still possible, but not worth waiting long for. */
 	void (*on_hangup)(struct exchange *x);
+	/* For exchange_divert: there is something to read, until exchange_diverted. */
+	void (*on_readable)(struct exchange *x);
 };
 
 /* The head of the protocols' own structs; members are read-only outside http/. */
@@ -127,6 +130,25 @@ void exchange_set_field(struct exchange *x, const char *name, struct span value)
 /* Lets the body come (and sends the 100 that the peer waits for). May repeat. */
 void exchange_read(struct exchange *x);
 void exchange_consumed(struct exchange *x, size_t len);
+
+/*
+ * The rest of a large body may go around the connection, without a copy and a turn of the loop for
+ * each piece: after exchange_read the owner may ask for a descriptor and read the body there himself,
+ * on any thread, at most *out_left bytes and only from on_readable to exchange_diverted. These bytes
+ * do not come by on_body and owe no exchange_consumed.
+ *
+ * returns  the descriptor, which is the owner's to close and does not block; or -1: not now, or not at
+ *          all. HTTP/1 of a declared length has one, when all that has been read is told
+ */
+int exchange_divert(struct exchange *x, uint64_t *out_left) MUST_CHECK;
+
+/*
+ * len bytes have been read. on_readable follows when there are more; after the last of the body
+ * on_body_end.
+ *
+ * more  false: the rest comes by on_body again; so after an end or an error, which is found there
+ */
+void exchange_diverted(struct exchange *x, size_t len, bool more);
 
 /* After on_body_end: the request's trailers. */
 const struct http_field *exchange_trailers(const struct exchange *x, size_t *out_n);

@@ -77,6 +77,7 @@ void h1_finished(struct h1 *h)
 {
 	h->out = H1_OUT_DONE;
 	h->x = NULL;
+	conn_give_back(h->conn, true);
 	if (h->in == H1_IN_BODY) {
 		if (h->closes) {
 			conn_close_after_flush(h->conn);
@@ -352,9 +353,19 @@ static void h1_on_hangup(struct conn *c)
 		return;
 	if (h->in == H1_IN_BODY) {
 		h->hung_up = true;
-		conn_deadline(c, HTTP_HANGUP_MS);
+		if (!conn_is_lent(c))
+			conn_deadline(c, HTTP_HANGUP_MS);
 	}
 	exchange_hang_up(&h->x->x);
+}
+
+/* However long it takes to read, that is not the peer's time. */
+static void h1_on_readable(struct conn *c)
+{
+	struct h1 *h = conn_state(c);
+
+	conn_deadline(c, 0);
+	h->x->x.ops->on_readable(&h->x->x);
 }
 
 static void h1_on_drained(struct conn *c)
@@ -413,6 +424,7 @@ static void h1_on_gone(struct conn *c)
 
 const struct conn_protocol h1_protocol = {
 	.on_input = h1_on_input,
+	.on_readable = h1_on_readable,
 	.on_eof = h1_on_eof,
 	.on_hangup = h1_on_hangup,
 	.on_drained = h1_on_drained,

@@ -269,6 +269,31 @@ static void h1_consumed(struct exchange *x, size_t len)
 		conn_resume(h->conn);
 }
 
+static int h1_divert(struct exchange *x, uint64_t *out_left)
+{
+	struct h1 *h = CONTAINER_OF(x, struct h1_exchange, x)->h1;
+	int fd;
+
+	if (h->in != H1_IN_BODY || h->is_chunked || !h->reading || h->in_input)
+		return -1;
+	fd = conn_divert(h->conn);
+	if (fd >= 0)
+		*out_left = h->body_left;
+	return fd;
+}
+
+static void h1_diverted(struct exchange *x, size_t len, bool more)
+{
+	struct h1 *h = CONTAINER_OF(x, struct h1_exchange, x)->h1;
+
+	ASSERT(len <= h->body_left);
+	h->body_left -= len;
+	conn_deadline(h->conn, h->hung_up ? HTTP_HANGUP_MS : HTTP_BODY_IDLE_MS);
+	if (h->body_left == 0)
+		h1_body_ended(h, EXCHANGE_BODY_COMPLETE);
+	conn_give_back(h->conn, !more || h->body_left == 0);
+}
+
 static const struct http_field *h1_trailers(const struct exchange *x, size_t *out_n)
 {
 	const struct h1_exchange *q = (const void *)x; /* its first member */
@@ -285,6 +310,8 @@ static void h1_release(struct exchange *x)
 const struct exchange_wire h1_wire = {
 	.read = h1_read,
 	.consumed = h1_consumed,
+	.divert = h1_divert,
+	.diverted = h1_diverted,
 	.answer = h1_answer,
 	.begin = h1_begin,
 	.send = h1_send,

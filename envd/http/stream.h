@@ -32,6 +32,11 @@ struct stream_ops {
 	 * the job has the socket to itself until it is closed. -1: there is none, which errno says.
 	 */
 	int (*lend_socket)(struct stream *s);
+	/*
+	 * Optional: a descriptor of the caller's own that reads the same bytes, one of both at a time.
+	 * -1: there is none now. A stream that changes the bytes has none at all.
+	 */
+	int (*lend_input)(struct stream *s);
 	/* Which facts on_ready is wanted for. Repeating costs nothing. */
 	void (*want)(struct stream *s, unsigned facts);
 	void (*end_output)(struct stream *s);

@@ -70,6 +70,13 @@ static int stream_socket_lend_socket(struct stream *s)
 	return fcntl(k->fd, F_DUPFD_CLOEXEC, 0);
 }
 
+static int stream_socket_lend_input(struct stream *s)
+{
+	struct stream_socket *k = CONTAINER_OF(s, struct stream_socket, base);
+
+	return fcntl(k->fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static void stream_socket_on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct stream_socket *k = CONTAINER_OF(poll, struct stream_socket, poll);
@@ -135,6 +142,7 @@ static const struct stream_ops stream_socket_ops = {
 	.read = stream_socket_read,
 	.write = stream_socket_write,
 	.lend_socket = stream_socket_lend_socket,
+	.lend_input = stream_socket_lend_input,
 	.want = stream_socket_want,
 	.end_output = stream_socket_end_output,
 	.close = stream_socket_close,

@@ -9,6 +9,8 @@
 struct exchange_wire {
 	void (*read)(struct exchange *x);
 	void (*consumed)(struct exchange *x, size_t len);
+	int (*divert)(struct exchange *x, uint64_t *out_left); /* NULL: never */
+	void (*diverted)(struct exchange *x, size_t len, bool more);
 	void (*answer)(struct exchange *x, int status, const struct http_field *fields, size_t n,
 	               struct span body);
 	void (*begin)(struct exchange *x, int status, const struct http_field *fields, size_t n,

@@ -1,6 +1,7 @@
 #include "rpc/fake_exchange.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,30 @@ static void fake_wire_consumed(struct exchange *x, size_t len)
 
 	f->consumed += len;
 	assert_true(f->consumed <= f->pushed);
+}
+
+static int fake_wire_divert(struct exchange *x, uint64_t *out_left)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	if (f->source < 0)
+		return -1;
+	assert_true(f->is_reading);
+	assert_false(f->is_diverted);
+	f->is_diverted = true;
+	f->n_diverts++;
+	*out_left = (uint64_t)x->request.content_length - f->pushed;
+	return fcntl(f->source, F_DUPFD_CLOEXEC, 0);
+}
+
+static void fake_wire_diverted(struct exchange *x, size_t len, bool more)
+{
+	struct fake_exchange *f = fake_of(x);
+
+	assert_true(f->is_diverted);
+	f->diverted += len;
+	f->is_diverted = more;
+	assert_true(f->pushed + f->diverted <= (uint64_t)x->request.content_length);
 }
 
 static void put_fields(struct buf *b, const struct http_field *fields, size_t n)
@@ -122,6 +147,8 @@ static void fake_wire_release(struct exchange *x)
 static const struct exchange_wire fake_wire = {
 	.read = fake_wire_read,
 	.consumed = fake_wire_consumed,
+	.divert = fake_wire_divert,
+	.diverted = fake_wire_diverted,
 	.answer = fake_wire_answer,
 	.begin = fake_wire_begin,
 	.send = fake_wire_send,
@@ -164,6 +191,7 @@ struct fake_exchange *fake_new(enum http_version version, const char *method, co
 	struct fake_exchange *f = xcalloc(1, sizeof *f);
 
 	exchange_init(&f->x, &fake_wire, NULL, 0);
+	f->source = -1;
 	f->x.request.version = version;
 	f->x.request.method = span_of(method);
 	f->x.request.content_length = -1;
@@ -216,6 +244,12 @@ void fake_end(struct fake_exchange *f, enum exchange_body_end how)
 {
 	if (!f->is_released && !f->x.stopped)
 		f->x.ops->on_body_end(&f->x, how);
+}
+
+void fake_readable(struct fake_exchange *f)
+{
+	assert_true(f->is_diverted);
+	f->x.ops->on_readable(&f->x);
 }
 
 static void fake_release_gone(struct exchange *x)

@@ -26,6 +26,9 @@ struct fake_exchange {
 	int status;
 	size_t consumed; /* bytes credited */
 	size_t pushed;   /* bytes handed over */
+	size_t diverted; /* bytes that the owner has read by itself */
+	bool is_diverted;
+	unsigned n_diverts;
 	unsigned n_sends;
 	struct buf head; /* "Name: value\n"... */
 	struct buf body;
@@ -34,6 +37,7 @@ struct fake_exchange {
 	bool is_full;           /* sends answer false */
 	struct http_file *file; /* of exchange_send_file */
 	int64_t file_offset, file_left;
+	int source; /* what exchange_divert gives a duplicate of, of content_length; or -1 */
 };
 
 /* fields: "name: value\n"..., names in lower case; both live as long as the exchange. */
@@ -44,6 +48,7 @@ void fake_query(struct fake_exchange *f, const char *query);
 void fake_length(struct fake_exchange *f, int64_t content_length);
 void fake_push(struct fake_exchange *f, const void *data, size_t len);
 void fake_end(struct fake_exchange *f, enum exchange_body_end how);
+void fake_readable(struct fake_exchange *f);
 void fake_gone(struct fake_exchange *f);
 void fake_hangup(struct fake_exchange *f);
 void fake_proceed(struct fake_exchange *f);
