@@ -4,6 +4,9 @@
  * is the next one's, so the faster the bytes come the more of them a job has; a small file, whose
  * bytes come with its head, is one job from its user to its answer. No thread ever waits for a client.
  *
+ * A large body is diverted where that can be (exchange_divert): then jobs read it themselves, as long
+ * as there is something. Each byte stays with one thread, which halves what it costs.
+ *
  *   queued ──▶ idle ◀──▶ working ──▶ gone
  *
  *   queued    waits for another upload to end; nothing of the body is read
@@ -15,8 +18,10 @@
  */
 #include "api/files_upload.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "api/api.h"
 #include "api/files_body.h"
@@ -31,6 +36,14 @@
 /* Bytes that a job should have: half of what may be on its way, so that the other half comes while it
  * writes. */
 #define UPLOAD_BATCH (EXCHANGE_WINDOW / 2)
+
+/* Bytes of a body that is worth a descriptor of its own: what does not fit into the window. */
+#define UPLOAD_DIVERT_MIN (EXCHANGE_WINDOW + 1)
+
+/* Bytes that a job reads before others have a turn; and at a time: they are in the cache still when
+ * they are written. */
+#define UPLOAD_READ_TURN (4u * 1024u * 1024u)
+#define UPLOAD_READ      65536u
 
 enum upload_state { UPLOAD_QUEUED, UPLOAD_IDLE, UPLOAD_WORKING, UPLOAD_GONE };
 
@@ -56,13 +69,24 @@ struct files_job {
 	bool opens;
 	struct span input[WINDOW_PIECES];
 	size_t n_input;
+	int socket; /* to read from, at most left bytes; -1: not now */
+	uint64_t left;
 	bool closes;
 	const char *cut; /* why the body is not complete */
 	/* Its result. */
 	int rc; /* as files_body_write */
 	bool is_closed;
-	size_t n_taken;
+	size_t n_taken; /* of the input */
+	size_t n_read;  /* from the socket */
+	bool is_over;   /* which has ended, or failed */
 	struct err e;
+};
+
+/* How the body comes. */
+enum upload_way {
+	WAY_WINDOW,   /* through the window; if it is large, only until it can be diverted */
+	WAY_DIVERTED, /* jobs read it */
+	WAY_BACK,     /* its end has been found, or an error: the connection looks at it */
 };
 
 struct files_upload {
@@ -74,6 +98,10 @@ struct files_upload {
 	struct timer patience; /* while it is queued */
 	struct window window;
 	size_t n_came; /* bytes since upload_advance looked last */
+	enum upload_way way;
+	int socket; /* of a body that is diverted; or -1 */
+	uint64_t left;
+	bool is_readable;
 	bool is_opened;
 	bool is_ended; /* the last byte is in the window */
 	const char *cut;
@@ -129,6 +157,33 @@ static int job_write(struct files_job *j)
 	return j->n_input > 0 ? 0 : files_body_write(j->body, &(struct span){ 0 }, &j->e);
 }
 
+/* As far as there is something to read; 0 or -1. */
+static int job_read(struct files_job *j)
+{
+	char piece[UPLOAD_READ];
+	size_t turn = 0;
+
+	while (j->n_read < j->left && turn < UPLOAD_READ_TURN) {
+		size_t room = (size_t)MIN(sizeof piece, j->left - j->n_read);
+		ssize_t n = recv(j->socket, piece, room, MSG_DONTWAIT);
+		struct span input = { piece, (size_t)MAX(n, 0) };
+		int rc;
+
+		if (n <= 0) {
+			j->is_over = n == 0 || (errno != EAGAIN && errno != EINTR);
+			return 0;
+		}
+		j->n_read += (size_t)n;
+		turn += (size_t)n;
+		/* What has become much more is enough for one turn. */
+		while ((rc = files_body_write(j->body, &input, &j->e)) > 0)
+			turn = UPLOAD_READ_TURN;
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 static void job_work(struct job *job)
 {
 	struct files_job *j = CONTAINER_OF(job, struct files_job, job);
@@ -136,6 +191,10 @@ static void job_work(struct job *job)
 	j->rc = j->opens ? files_body_open(j->body, &j->e) : 0;
 	if (j->rc == 0)
 		j->rc = job_write(j);
+	if (j->rc == 0 && j->socket >= 0) {
+		j->rc = job_read(j);
+		j->closes = j->n_read == j->left;
+	}
 	if (j->rc != 0 || !j->closes)
 		return;
 	j->rc = files_body_close(j->body, j->cut, &j->e);
@@ -151,6 +210,7 @@ static void upload_free(struct files_upload *u)
 	list_remove(&u->waiting);
 	files_body_free(u->work.body);
 	err_clear(&u->work.e);
+	close_fdp(&u->socket);
 	free(u->window.bytes);
 	free(u);
 }
@@ -204,6 +264,30 @@ static void upload_answer(struct files_upload *u)
 
 /* ---- from job to job ---- */
 
+static void upload_take_read(struct files_upload *u)
+{
+	const struct files_job *j = &u->work;
+	bool more = j->rc >= 0 && !j->is_over;
+
+	u->is_readable = false;
+	u->left -= j->n_read;
+	if (!more) {
+		u->way = WAY_BACK;
+		close_fdp(&u->socket);
+	}
+	exchange_diverted(u->x, j->n_read, more);
+}
+
+/* Once all that was read before is in the window. */
+static void upload_divert(struct files_upload *u)
+{
+	if (u->way != WAY_WINDOW || u->is_ended || u->x->request.content_length < UPLOAD_DIVERT_MIN)
+		return;
+	u->socket = exchange_divert(u->x, &u->left);
+	if (u->socket >= 0)
+		u->way = WAY_DIVERTED;
+}
+
 static void job_done(struct job *job)
 {
 	struct files_upload *u =
@@ -213,6 +297,8 @@ static void job_done(struct job *job)
 		upload_end(u);
 		return;
 	}
+	if (u->work.socket >= 0)
+		upload_take_read(u);
 	if (u->work.rc < 0 || u->work.is_closed) {
 		upload_answer(u);
 		return;
@@ -232,9 +318,12 @@ static void upload_start_job(struct files_upload *u)
 
 	j->opens = !u->is_opened;
 	j->n_input = window_show(&u->window, j->input);
+	j->socket = u->is_readable ? u->socket : -1;
+	j->left = u->left;
 	j->closes = u->is_ended;
 	j->cut = u->cut;
-	j->n_taken = 0;
+	j->n_taken = j->n_read = 0;
+	j->is_over = false;
 	u->is_opened = true;
 	state_move(&u->state, UPLOAD_WORKING);
 	job_start(u->api->loop, &j->job, job_work, job_done);
@@ -254,9 +343,11 @@ static bool upload_grows(struct files_upload *u)
 static void upload_advance(struct task *task)
 {
 	struct files_upload *u = CONTAINER_OF(task, struct files_upload, wake);
+	bool is_due = !u->is_opened || u->has_more || u->is_ended || u->is_readable;
 
-	bool is_due = !u->is_opened || u->has_more || u->is_ended;
-
+	if (u->state.now == UPLOAD_GONE)
+		return;
+	upload_divert(u);
 	if (u->state.now != UPLOAD_IDLE)
 		return;
 	if (!is_due && upload_grows(u))
@@ -297,6 +388,14 @@ static void on_body_end(struct exchange *x, enum exchange_body_end how)
 
 	u->is_ended = true;
 	u->cut = cuts[how];
+	loop_defer(u->api->loop, &u->wake);
+}
+
+static void on_readable(struct exchange *x)
+{
+	struct files_upload *u = x->data;
+
+	u->is_readable = true;
 	loop_defer(u->api->loop, &u->wake);
 }
 
@@ -342,6 +441,7 @@ static struct files_upload *upload_new(struct api *api, struct files_request *re
 	struct files_upload *u = xcalloc(1, sizeof *u);
 
 	u->api = api;
+	u->socket = -1;
 	u->wake.run = upload_advance;
 	u->patience.on_due = on_patience_due;
 	state_init(&u->state, upload_rules, ARRAY_SIZE(upload_rules), UPLOAD_QUEUED, "upload",
@@ -393,6 +493,7 @@ void files_post(struct api *api, struct exchange **x)
 		.on_body = on_body,
 		.on_body_end = on_body_end,
 		.on_stop = on_stop,
+		.on_readable = on_readable,
 	};
 	struct files_request request;
 	struct files_upload *u;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -99,6 +100,11 @@ static bool file_exists(const struct scene *s)
 	CLEANUP(freep) char *path = temp_dir_path(s->dir, "f");
 
 	return access(path, F_OK) == 0;
+}
+
+static bool has_jobs(void *arg)
+{
+	return job_count(arg) > 0;
 }
 
 /* ---- the way of the body ---- */
@@ -210,6 +216,154 @@ static void test_upload_errors_have_the_status_of_their_kind(void **state)
 	scene_end(&s);
 }
 
+/* ---- bodies that jobs read themselves ---- */
+
+struct diverted {
+	struct scene *s;
+	struct fake_exchange *f;
+	int fd; /* the client's */
+	char *data;
+	size_t size, sent;
+};
+
+static bool is_not_diverted(void *arg)
+{
+	const struct fake_exchange *f = arg;
+
+	return !f->is_diverted;
+}
+
+/* The first bytes come with the head. */
+static void divert(struct diverted *d, struct scene *s, size_t size)
+{
+	int fds[2];
+
+	*d = (struct diverted){ .s = s, .data = xmalloc(size), .size = size, .sent = 100 };
+	for (size_t i = 0; i < size; i++)
+		d->data[i] = (char)(i * 31 + i / 251);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	d->fd = fds[0];
+	d->f = post(s, RAW, (int64_t)size, false);
+	d->f->source = fds[1];
+	fake_push(d->f, d->data, d->sent);
+	loop_fixture_run_while(s->loop, is_not_diverted, d->f);
+}
+
+/* Sends as much as there is room for, and lets it be read. */
+static void send_some(struct diverted *d, size_t max)
+{
+	size_t before = d->f->diverted;
+	ssize_t n = send(d->fd, d->data + d->sent, MIN(max, d->size - d->sent), MSG_DONTWAIT);
+
+	assert_true(n > 0);
+	d->sent += (size_t)n;
+	fake_readable(d->f);
+	while (d->f->diverted == before)
+		loop_fixture_turn(d->s->loop, 1);
+}
+
+static void diverted_end(struct diverted *d)
+{
+	close_fdp(&d->f->source);
+	close_fdp(&d->fd);
+	free(d->data);
+}
+
+static void test_upload_that_is_diverted_is_read_by_jobs(void **state)
+{
+	struct diverted d;
+	struct scene s;
+
+	scene_begin(&s, state);
+	divert(&d, &s, 3 * (size_t)EXCHANGE_WINDOW + 5);
+	while (d.sent < d.size)
+		send_some(&d, SIZE_MAX);
+	assert_int_equal(d.f->pushed + d.f->diverted, d.size);
+	check_file(&s, d.data, d.size);
+	diverted_end(&d);
+	check_written(&s, d.f);
+	scene_end(&s);
+}
+
+static void test_upload_that_is_diverted_reads_no_byte_of_the_next_request(void **state)
+{
+	struct diverted d;
+	struct scene s;
+	char text[8] = "";
+
+	scene_begin(&s, state);
+	divert(&d, &s, EXCHANGE_WINDOW + 1);
+	while (d.size - d.sent > 100)
+		send_some(&d, d.size - d.sent - 100);
+	assert_int_equal(send(d.fd, d.data + d.sent, 100, 0), 100);
+	assert_int_equal(send(d.fd, "GET /", 5, 0), 5);
+	fake_readable(d.f);
+	loop_fixture_run_until(s.loop, &d.f->is_released);
+	assert_int_equal(recv(d.f->source, text, sizeof text, MSG_DONTWAIT), 5);
+	check_file(&s, d.data, d.size);
+	diverted_end(&d);
+	check_written(&s, d.f);
+	scene_end(&s);
+}
+
+static void test_upload_that_is_diverted_and_ends_early_is_cut(void **state)
+{
+	struct diverted d;
+	struct scene s;
+
+	scene_begin(&s, state);
+	divert(&d, &s, EXCHANGE_WINDOW + 1);
+	send_some(&d, 1000);
+	close_fdp(&d.fd);
+	fake_readable(d.f);
+	while (d.f->is_diverted)
+		loop_fixture_turn(s.loop, 1);
+	loop_fixture_turn(s.loop, 2);
+	assert_int_equal(d.f->n_diverts, 1); /* or it would find the same end for ever */
+	fake_end(d.f, EXCHANGE_BODY_CUT);
+	diverted_end(&d);
+	check_answer(&s, d.f, 500,
+	             "{\"code\":500,\"message\":\"error writing file: unexpected EOF\"}\n");
+	scene_end(&s);
+}
+
+static void test_upload_that_is_diverted_and_fails_tells_how_much_it_has_read(void **state)
+{
+	struct diverted d;
+	struct scene s;
+
+	scene_begin(&s, state);
+	(void)snprintf(s.query, sizeof s.query, "path=/dev/full");
+	divert(&d, &s, EXCHANGE_WINDOW + 1);
+	send_some(&d, 10000);
+	assert_int_equal(d.f->diverted, 10000);
+	assert_false(d.f->is_diverted);
+	diverted_end(&d);
+	check_answer(&s, d.f, 507, NULL);
+	scene_end(&s);
+}
+
+static void test_upload_that_is_diverted_may_be_left_while_a_job_reads(void **state)
+{
+	struct diverted d;
+	struct busy_pool busy;
+	struct scene s;
+
+	scene_begin(&s, state);
+	divert(&d, &s, EXCHANGE_WINDOW + 1);
+	loop_fixture_run_while(s.loop, has_jobs, s.loop);
+	busy_pool_begin(&busy, s.loop);
+	assert_int_equal(send(d.fd, d.data, 10, 0), 10);
+	fake_readable(d.f);
+	loop_fixture_turn(s.loop, 2);
+	fake_gone(d.f);
+	busy_pool_end(&busy);
+	loop_fixture_run_while(s.loop, has_jobs, s.loop);
+	diverted_end(&d);
+	fake_free(d.f);
+	scene_end(&s);
+}
+
 /* ---- what is refused before its body ---- */
 
 static void test_upload_without_the_right_is_never_read(void **state)
@@ -285,11 +439,6 @@ static void test_upload_is_given_leave_to_send_when_its_file_is_open(void **stat
 }
 
 /* ---- clients that leave ---- */
-
-static bool has_jobs(void *arg)
-{
-	return job_count(arg) > 0;
-}
 
 static void test_upload_whose_client_leaves_between_jobs_ends(void **state)
 {
@@ -401,6 +550,11 @@ int main(void)
 		T(test_upload_of_any_size_goes_through_the_window),
 		T(test_upload_that_is_cut_is_told_and_stays),
 		T(test_upload_errors_have_the_status_of_their_kind),
+		T(test_upload_that_is_diverted_is_read_by_jobs),
+		T(test_upload_that_is_diverted_reads_no_byte_of_the_next_request),
+		T(test_upload_that_is_diverted_and_ends_early_is_cut),
+		T(test_upload_that_is_diverted_and_fails_tells_how_much_it_has_read),
+		T(test_upload_that_is_diverted_may_be_left_while_a_job_reads),
 		T(test_upload_without_the_right_is_never_read),
 		T(test_upload_of_an_unknown_coding_is_never_read),
 		T(test_upload_of_an_unknown_user_is_answered_without_its_body),
