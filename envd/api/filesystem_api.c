@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/filesystem_handlers.h"
+#include "api/filesystem_pollers.h"
 #include "base/mem.h"
 #include "filesystem/filesystem.pb-c.h"
 
@@ -32,6 +33,26 @@ const struct rpc_method filesystem_methods[] = {
 	  .request = &filesystem__list_dir_request__descriptor,
 	  .response = &filesystem__list_dir_response__descriptor,
 	  .handle = filesystem_handle_list_dir },
+	{ .path = "/filesystem.Filesystem/WatchDir",
+	  .kind = RPC_SERVER_STREAM,
+	  .request = &filesystem__watch_dir_request__descriptor,
+	  .response = &filesystem__watch_dir_response__descriptor,
+	  .handle = filesystem_handle_watch_dir },
+	{ .path = "/filesystem.Filesystem/CreateWatcher",
+	  .kind = RPC_UNARY,
+	  .request = &filesystem__create_watcher_request__descriptor,
+	  .response = &filesystem__create_watcher_response__descriptor,
+	  .handle = filesystem_handle_create_watcher },
+	{ .path = "/filesystem.Filesystem/GetWatcherEvents",
+	  .kind = RPC_UNARY,
+	  .request = &filesystem__get_watcher_events_request__descriptor,
+	  .response = &filesystem__get_watcher_events_response__descriptor,
+	  .handle = filesystem_handle_get_watcher_events },
+	{ .path = "/filesystem.Filesystem/RemoveWatcher",
+	  .kind = RPC_UNARY,
+	  .request = &filesystem__remove_watcher_request__descriptor,
+	  .response = &filesystem__remove_watcher_response__descriptor,
+	  .handle = filesystem_handle_remove_watcher },
 };
 const size_t filesystem_n_methods = ARRAY_SIZE(filesystem_methods);
 
@@ -49,10 +70,14 @@ struct filesystem_service *filesystem_service_new(struct loop *loop,
 	owner_init(&service->owner, service_on_closed);
 	service->defaults = defaults;
 	service->users = &user_db_system;
+	service->watches = watches_new(loop, service->users);
+	list_init(&service->pollers);
 	return service;
 }
 
 void filesystem_service_close(struct filesystem_service *service)
 {
+	pollers_free(service);
+	watches_close(TAKE_PTR(service->watches));
 	owner_close(&service->owner);
 }

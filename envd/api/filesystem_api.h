@@ -10,6 +10,8 @@
 #include <stddef.h>
 
 #include "api/session.h"
+#include "base/list.h"
+#include "fs/watch.h"
 #include "host/user.h"
 #include "loop/loop.h"
 #include "loop/owner.h"
@@ -21,6 +23,8 @@ struct filesystem_service {
 	const struct defaults *defaults; /* borrowed */
 	const struct user_db *users;     /* borrowed */
 	size_t n_job_bytes;              /* charged by jobs (FILE_JOB_BYTES_MAX) */
+	struct watches *watches;
+	struct list pollers; /* filesystem_pollers.h */
 };
 
 /* Rows for routes.c; the service of each call is a struct filesystem_service. */

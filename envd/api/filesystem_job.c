@@ -136,24 +136,20 @@ static size_t cost(const struct file_request *request, const struct requester *w
 	return sizeof(struct file_job) + 3 * bytes;
 }
 
-static int charge(struct filesystem_service *service, const struct file_request *request,
-                  const struct requester *who, size_t *out_bytes, struct err *e)
+int file_job_charge(struct filesystem_service *service, size_t bytes, struct err *e)
 {
-	const size_t bytes = cost(request, who);
-
 	if (service->n_job_bytes + bytes > FILE_JOB_BYTES_MAX)
 		return err_set(e, ERR_LIMIT, "too many file operations at once");
 	service->n_job_bytes += bytes;
-	*out_bytes = bytes;
 	return 0;
 }
 
-static int find_requester(const struct call *call, struct requester *who, struct err *e)
+int file_job_requester(const struct call *call, struct requester *out_who, struct err *e)
 {
 	const struct filesystem_service *service = call_service(call);
 	const struct session *session = call_session(call);
 
-	return requester_init(who, service->users, session ? session->user_name : NULL,
+	return requester_init(out_who, service->users, session ? session->user_name : NULL,
 	                      service->defaults->user, service->defaults->workdir, e);
 }
 
@@ -163,9 +159,9 @@ void file_job_start(struct call *call, const struct file_request *request)
 	struct requester who = { 0 };
 	struct file_job *j;
 	struct err e = { 0 };
-	size_t bytes = 0;
 
-	if (find_requester(call, &who, &e) < 0 || charge(service, request, &who, &bytes, &e) < 0) {
+	if (file_job_requester(call, &who, &e) < 0 ||
+	    file_job_charge(service, cost(request, &who), &e) < 0) {
 		requester_deinit(&who);
 		call_fail(&call, &e);
 		return;
@@ -173,7 +169,7 @@ void file_job_start(struct call *call, const struct file_request *request)
 	j = xcalloc(1, sizeof *j);
 	j->service = service;
 	owner_hold(&service->owner);
-	j->n_bytes = bytes;
+	j->n_bytes = cost(request, &who);
 	j->work = request->work;
 	j->who = who;
 	j->path = xstrdup(request->path);

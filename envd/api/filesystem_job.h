@@ -70,6 +70,14 @@ struct file_job {
 	struct err e;
 };
 
+/*
+ * For jobs of other shapes: whose request it is, for requester_deinit in any case; and bytes that are
+ * charged to FILE_JOB_BYTES_MAX, for the caller to give back, or ERR_LIMIT. Loop thread.
+ */
+int file_job_requester(const struct call *call, struct requester *out_who,
+                       struct err *e) MUST_CHECK;
+int file_job_charge(struct filesystem_service *service, size_t bytes, struct err *e) MUST_CHECK;
+
 /* Takes the right to answer; the request is copied. Loop thread. */
 void file_job_start(struct call *call, const struct file_request *request);
 
