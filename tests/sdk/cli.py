@@ -2,12 +2,10 @@
 """
 The newest @e2b/cli, unmodified: `sandbox exec` with piped input, and its terminals.
 
-It finds the sandbox in one of two ways: E2B_DEBUG, as the SDKs do, or a stand-in for the cloud's API, on
-loopback, which names a sandbox and its access token as the cloud does.
+It finds the sandbox in one of two ways: E2B_DEBUG, as the SDKs do, or a stand-in for the cloud's API.
 """
 import fcntl
 import hashlib
-import http.server
 import json
 import os
 import pty
@@ -20,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import termios
-import threading
 import time
 import unittest
 import urllib.request
@@ -28,8 +25,8 @@ import urllib.request
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path[:0] = [f"{HERE}/../run", f"{HERE}/../support"]
+from cloud import API_KEY, Cloud  # noqa: E402
 from results import main  # noqa: E402
-from sandbox import BINARY  # noqa: E402
 from testdeps import testdeps  # noqa: E402
 
 SECONDS_MAX = 60
@@ -38,7 +35,7 @@ URL = os.environ["E2B_SANDBOX_URL"]
 TOOLS = testdeps()
 CLI = [TOOLS["NODE"], f"{TOOLS['NODE_MODULES']}/@e2b/cli/dist/index.js", "sandbox"]
 HOME = tempfile.TemporaryDirectory()  # neither somebody's login nor a question for newer versions
-ENVIRONMENT = {**os.environ, "HOME": HOME.name, "E2B_API_KEY": "e2b_any", "NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
+ENVIRONMENT = {**os.environ, "HOME": HOME.name, "E2B_API_KEY": API_KEY, "NO_UPDATE_NOTIFIER": "1", "NO_COLOR": "1"}
 
 
 def processes(url=URL, headers=()):
@@ -60,63 +57,6 @@ def until(condition):
         if time.monotonic() > deadline:
             raise AssertionError("it did not come true")
     return found
-
-
-class Cloud:
-    """The part of the cloud's API that the CLI calls: every sandbox there is has this URL's token."""
-
-    def __init__(self, token):
-        cloud = self
-        version = subprocess.run([BINARY, "-version"], capture_output=True, text=True, check=True).stdout.strip()
-        self.calls = []
-        self.token = token
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                cloud.calls.append((self.path, self.headers["X-API-KEY"], json.loads(self.body())))
-                name = re.fullmatch(r"(?:/v\d)?/sandboxes(?:/(\w+))?(?:/(connect|timeout))?", self.path)
-                answer = {"sandboxID": name[1] or "made", "templateID": "base", "clientID": "any",
-                          "envdVersion": version, "envdAccessToken": cloud.token}
-                self.answer(b"" if name[2] == "timeout" else json.dumps(answer).encode())
-
-            def body(self):
-                if self.headers["Transfer-Encoding"] != "chunked":
-                    return self.rfile.read(int(self.headers["Content-Length"]))
-                data = b""
-                while size := int(self.rfile.readline(), 16):
-                    data += self.rfile.read(size)
-                    self.rfile.readline()
-                self.rfile.readline()
-                return data
-
-            def answer(self, content):
-                self.send_response(200 if content else 204)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever)
-
-    def environment(self):
-        env = {name: value for name, value in ENVIRONMENT.items() if name != "E2B_DEBUG"}
-        return {**env, "E2B_API_URL": f"http://127.0.0.1:{self.server.server_port}",
-                "E2B_SANDBOX_URL": os.environ["GUARDED_URL"]}
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 def execute(*arguments, data=b"", env=None, **options):
@@ -276,18 +216,18 @@ class InCloud(Test):
     def test_cli_exec_uses_the_token_that_the_cloud_names(self):
         with Cloud(os.environ["GUARDED_TOKEN"]) as cloud:
             data = os.urandom(100_000)
-            self.assert_arrived(execute("sandbox1", "sha256sum", data=data, env=cloud.environment()), data)
-        self.assertEqual([(path, key) for path, key, _ in cloud.calls], [("/sandboxes/sandbox1/connect", "e2b_any")])
+            self.assert_arrived(execute("sandbox1", "sha256sum", data=data, env=cloud.environment(ENVIRONMENT)), data)
+        self.assertEqual([(path, key) for path, key, _ in cloud.calls], [("/sandboxes/sandbox1/connect", API_KEY)])
 
     def test_cli_exec_with_wrong_token_is_an_authentication_error(self):
         with Cloud("another") as cloud:
-            done = execute("sandbox1", "true", env=cloud.environment())
+            done = execute("sandbox1", "true", env=cloud.environment(ENVIRONMENT))
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"AuthenticationError", done.stderr)
 
     def test_cli_create_makes_a_sandbox_and_opens_a_terminal_in_it(self):
         with Cloud(os.environ["GUARDED_TOKEN"]) as cloud:
-            with Terminal("create", "base", env=cloud.environment()) as terminal:
+            with Terminal("create", "base", env=cloud.environment(ENVIRONMENT)) as terminal:
                 terminal.until(rb"\$ $")
                 self.assertEqual(terminal.ask("whoami"), "user\n")
                 terminal.type(b"exit\r")
