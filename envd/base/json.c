@@ -187,7 +187,8 @@ void json_init(struct json_doc *doc)
 
 int json_parse(struct json_doc *doc, char *text, size_t len, unsigned flags)
 {
-	const yyjson_read_flag how = YYJSON_READ_INSITU | YYJSON_READ_NUMBER_AS_RAW;
+	const yyjson_read_flag how = YYJSON_READ_INSITU | YYJSON_READ_NUMBER_AS_RAW |
+	                             (flags & JSON_FIRST ? YYJSON_READ_STOP_WHEN_DONE : 0);
 	yyjson_read_err err;
 	yyjson_doc *values;
 	yyjson_alc alc;

@@ -38,6 +38,7 @@
 
 /* How a text is parsed. */
 #define JSON_REPAIR BIT(0) /* replace what is not Unicode instead of refusing it */
+#define JSON_FIRST  BIT(1) /* what follows the first value is ignored, as Go's Decoder does */
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 

@@ -202,6 +202,24 @@ static void test_json_what_is_not_json_is_refused(void **state)
 	}
 }
 
+static void test_json_behind_the_first_value_is_ignored_when_told(void **state)
+{
+	static const char *const texts[] = { "{\"a\":1}", "{\"a\":1} x", "{\"a\":1}}",
+		                             "{\"a\":1}\n{" };
+	struct parsed *p;
+
+	UNUSED(state);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		p = parse(texts[i], JSON_FIRST);
+		assert_int_equal(p->rc, 0);
+		assert_int_equal(json_count(p->doc.root), 1);
+		parsed_free(p);
+	}
+	p = parse("{\"a\":1", JSON_FIRST);
+	assert_int_equal(p->rc, -EINVAL);
+	parsed_free(p);
+}
+
 /* Parsing in place, yyjson has no end but a NUL: it must not find one of ours further on. */
 static void test_json_invalid_text_is_refused_or_repaired(void **state)
 {
@@ -394,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_json_string_knows_its_escapes),
 		cmocka_unit_test(test_json_integers_are_plain_ones),
 		cmocka_unit_test(test_json_what_is_not_json_is_refused),
+		cmocka_unit_test(test_json_behind_the_first_value_is_ignored_when_told),
 		cmocka_unit_test(test_json_invalid_text_is_refused_or_repaired),
 		cmocka_unit_test(test_json_repair_leaves_valid_text_alone),
 		cmocka_unit_test(test_json_depth_ends_at_the_limit),
