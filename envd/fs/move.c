@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "fs/copy.h"
 #include "fs/missing.h"
+#include "fs/place.h"
 #include "fs/remove.h"
 #include "fs/statx_attributes.h"
 #include "fs/temp_name.h"
@@ -64,43 +65,6 @@ static int move_by_rename(const struct move *m)
 }
 
 /* ---------------------------------------------------------------- by copy */
-
-/* A name in an open directory. */
-struct place {
-	char *dir, *name;
-	int fd;
-	bool has_slash; /* behind it */
-};
-
-static void place_deinit(struct place *p)
-{
-	free(p->dir);
-	free(p->name);
-	close_fdp(&p->fd);
-}
-
-static bool is_nameless(const struct place *p)
-{
-	return p->name[0] == '\0' || strcmp(p->name, ".") == 0 || strcmp(p->name, "..") == 0;
-}
-
-/* -EBUSY as of rename(2): "/", "." and ".." have no name. */
-static int place_open(struct place *p, const char *path)
-{
-	size_t end = strlen(path), start;
-
-	while (end > 0 && path[end - 1] == '/')
-		end--;
-	for (start = end; start > 0 && path[start - 1] != '/'; start--)
-		;
-	p->has_slash = path[end] == '/';
-	p->dir = xstrndup(path, MAX(start, 2u) - 1);
-	p->name = xstrndup(path + start, end - start);
-	if (is_nameless(p))
-		return -EBUSY;
-	p->fd = open(p->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return p->fd < 0 ? -errno : 0;
-}
 
 /* What a rename would have said, had it come so far. */
 static int check_types(const struct place *from, const struct place *to)

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "fs/missing.h"
+#include "host/path.h"
 
 /* Without waiting for the other end of a pipe that has taken a file's place. */
 #define UPLOAD_FLAGS (O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
@@ -21,14 +22,6 @@ static int fail(struct err *e, const char *what, const char *call, const char *p
 {
 	return err_set(e, ERR_INTERNAL, "error %s: %s %s: %s", what, call, path,
 	               errno_text(errnum));
-}
-
-/* Whether the last component says that it is a directory. */
-static bool names_directory(const char *path)
-{
-	const char *last = strrchr(path, '/');
-
-	return last && (last[1] == '\0' || strcmp(last, "/.") == 0 || strcmp(last, "/..") == 0);
 }
 
 static int refuse_directory(const char *path, struct err *e)
@@ -45,7 +38,7 @@ static int refuse_special(const char *path, struct err *e)
 /* stat has failed: makes what is missing, or says what is wrong, from the top. */
 static int make_way(const char *path, uid_t uid, gid_t gid, int errnum, struct err *e)
 {
-	bool is_directory = names_directory(path);
+	bool is_directory = path_names_directory(path);
 
 	if (is_directory && errnum == ENOENT)
 		return refuse_directory(path, e);

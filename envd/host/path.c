@@ -65,6 +65,13 @@ char *path_parent(const char *absolute)
 	return clean;
 }
 
+bool path_names_directory(const char *absolute)
+{
+	const char *last = strrchr(absolute, '/');
+
+	return last && (last[1] == '\0' || strcmp(last, "/.") == 0 || strcmp(last, "/..") == 0);
+}
+
 int path_resolve(const struct user *user, const char *workdir, const char *path, char **out_path,
                  struct err *e)
 {

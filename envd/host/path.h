@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/macros.h"
 
@@ -23,6 +25,9 @@ char *path_clean(const char *absolute);
 
 /* The clean directory that it is in, slashes at the end ignored; allocated. "/" is in itself. */
 char *path_parent(const char *absolute);
+
+/* Whether its last part says so: it ends with a slash, "." or "..". */
+bool path_names_directory(const char *absolute);
 
 /* base and s joined and cleaned; absolute, whatever base is; allocated. */
 char *path_join(const char *base, const char *s);

@@ -92,11 +92,24 @@ static void test_path_clean_takes_dots_and_slashes_away(void **state)
 	assert_string_equal(root, "/");
 }
 
+static void test_path_that_names_a_directory_says_so_at_its_end(void **state)
+{
+	UNUSED(state);
+	assert_true(path_names_directory("/"));
+	assert_true(path_names_directory("/a/"));
+	assert_true(path_names_directory("/a/."));
+	assert_true(path_names_directory("/a/.."));
+	assert_false(path_names_directory("/a"));
+	assert_false(path_names_directory("/a/..."));
+	assert_false(path_names_directory("/a/.b"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_path_parent_is_clean_and_ignores_slashes_at_the_end),
 		cmocka_unit_test(test_path_clean_takes_dots_and_slashes_away),
+		cmocka_unit_test(test_path_that_names_a_directory_says_so_at_its_end),
 		cmocka_unit_test(test_path_follows_the_common_rules),
 		cmocka_unit_test(test_path_of_another_users_home_is_refused),
 	};
