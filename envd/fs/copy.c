@@ -131,7 +131,7 @@ static int copy_content(const struct copying *c, int from, int to)
 		return -errno;
 	if (!S_ISREG(st.stx_mode)) /* something else has taken its place */
 		return -EINVAL;
-	rc = copy_data_all(&data);
+	rc = copy_data_all(&data, 0, NULL);
 	return rc < 0 ? rc : finish_open(from, to, &st);
 }
 

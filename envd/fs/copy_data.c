@@ -70,33 +70,48 @@ int copy_data_range(struct copy_data *c, off_t from, off_t to, uint64_t len, uin
 	return 0;
 }
 
-/* The file may have grown, or shrunk, since its end was found. */
-static int set_size(const struct copy_data *c, off_t at)
+/*
+ * There is no data behind `at`. The file may have grown, or shrunk, since its end was found; where it
+ * has no size, only reading tells what is in it.
+ */
+static int copy_end(struct copy_data *c, off_t at, off_t to, uint64_t *out_len)
 {
 	struct stat st;
 
+	*out_len = (uint64_t)at;
 	if (fstat(c->from_fd, &st) < 0)
 		return -errno;
-	if (st.st_size > at && ftruncate(c->to_fd, st.st_size) < 0)
+	if (st.st_size == 0 && at == 0)
+		return copy_data_range(c, 0, to, UINT64_MAX, out_len);
+	if (st.st_size <= at)
+		return 0;
+	if (ftruncate(c->to_fd, to + st.st_size) < 0)
 		return -errno;
+	*out_len = (uint64_t)st.st_size;
 	return 0;
 }
 
-int copy_data_all(struct copy_data *c)
+int copy_data_all(struct copy_data *c, off_t to, uint64_t *out_len)
 {
-	off_t at = 0, hole;
-	int rc = 0;
+	uint64_t unused, *len = out_len ? out_len : &unused;
+	off_t at = 0;
 
-	while (rc == 0) {
+	for (;;) {
 		const off_t data = lseek(c->from_fd, at, SEEK_DATA);
+		off_t start = data, hole;
+		uint64_t copied, wanted;
+		int rc;
 
 		if (data < 0 && errno == ENXIO)
-			return set_size(c, at);
+			return copy_end(c, at, to, len);
 		hole = data < 0 ? -1 : lseek(c->from_fd, data, SEEK_HOLE);
 		if (hole < 0) /* not every file knows of holes */
-			return copy_data_range(c, at, at, UINT64_MAX, NULL);
-		rc = copy_data_range(c, data, data, (uint64_t)(hole - data), NULL);
-		at = hole;
+			start = at;
+		wanted = hole < 0 ? UINT64_MAX : (uint64_t)(hole - data);
+		rc = copy_data_range(c, start, to + start, wanted, &copied);
+		at = start + (off_t)copied;
+		*len = (uint64_t)at;
+		if (rc < 0 || copied < wanted)
+			return rc;
 	}
-	return rc;
 }

@@ -31,5 +31,11 @@ struct copy_data {
 int copy_data_range(struct copy_data *c, off_t from, off_t to, uint64_t len,
                     uint64_t *out_copied) MUST_CHECK;
 
-/* All of a file into an empty one. Holes stay holes. */
-int copy_data_all(struct copy_data *c) MUST_CHECK;
+/*
+ * All of a file to where the other one ends. Holes stay holes; a file of /proc or /sys is what can be
+ * read of it, whatever its size is said to be.
+ *
+ * to       the other one's size
+ * out_len  bytes that it is longer; may be NULL; set on failure, too
+ */
+int copy_data_all(struct copy_data *c, off_t to, uint64_t *out_len) MUST_CHECK;

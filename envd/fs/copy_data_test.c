@@ -37,7 +37,7 @@ static off_t size_of(int fd)
 
 static void check_text(int fd, const char *text, off_t at)
 {
-	char found[64] = { 0 };
+	char found[4096] = { 0 };
 
 	assert_int_equal(pread(fd, found, strlen(text), at), strlen(text));
 	assert_string_equal(found, text);
@@ -97,7 +97,7 @@ static void test_copy_data_keeps_holes(void **state)
 
 	put(from, "data", 64 * MIB);
 	assert_int_equal(ftruncate(from, 128 * MIB), 0);
-	assert_int_equal(copy_data_all(&c), 0);
+	assert_int_equal(copy_data_all(&c, 0, NULL), 0);
 	assert_int_equal(size_of(to), 128 * MIB);
 	check_text(to, "data", 64 * MIB);
 	assert_int_equal(fstat(to, &st), 0);
@@ -112,10 +112,10 @@ static void test_copy_data_of_an_empty_file_and_of_nothing_but_a_hole(void **sta
 	int from = open_new(t, "from"), to = open_new(t, "to");
 	struct copy_data c = { .from_fd = from, .to_fd = to };
 
-	assert_int_equal(copy_data_all(&c), 0);
+	assert_int_equal(copy_data_all(&c, 0, NULL), 0);
 	assert_int_equal(size_of(to), 0);
 	assert_int_equal(ftruncate(from, 3), 0);
-	assert_int_equal(copy_data_all(&c), 0);
+	assert_int_equal(copy_data_all(&c, 0, NULL), 0);
 	assert_int_equal(size_of(to), 3);
 	close(from);
 	close(to);
@@ -128,8 +128,61 @@ static void test_copy_data_of_a_file_in_proc_is_what_it_says(void **state)
 	int from = open("/proc/version", O_RDONLY | O_CLOEXEC), to = open_new(t, "to");
 	struct copy_data c = { .from_fd = from, .to_fd = to };
 
-	assert_int_equal(copy_data_all(&c), 0);
+	assert_int_equal(copy_data_all(&c, 0, NULL), 0);
 	check_text(to, "Linux version ", 0);
+	close(from);
+	close(to);
+}
+
+/* Their sizes are 0 and 4096; the first says that there is no data in it. */
+static void test_copy_data_of_a_file_without_a_true_size_is_what_can_be_read(void **state)
+{
+	static const char *const paths[] = { "/proc/sys/kernel/ostype",
+		                             "/sys/kernel/mm/transparent_hugepage/enabled" };
+	struct tree *t = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		char text[4096];
+		int from = open(paths[i], O_RDONLY | O_CLOEXEC), to;
+		struct copy_data c = { .from_fd = from };
+		uint64_t len = 0;
+		ssize_t n;
+
+		if (from < 0) {
+			print_message("no %s here\n", paths[i]);
+			continue;
+		}
+		to = c.to_fd = open_new(t, i == 0 ? "proc" : "sys");
+		n = pread(from, text, sizeof text - 1, 0);
+		assert_true(n > 0);
+		text[n] = '\0';
+		assert_int_equal(copy_data_all(&c, 0, &len), 0);
+		assert_int_equal(len, n);
+		assert_int_equal(size_of(to), n);
+		check_text(to, text, 0);
+		close(from);
+		close(to);
+	}
+}
+
+static void test_copy_data_behind_what_is_there_keeps_holes(void **state)
+{
+	struct tree *t = *state;
+	int from = open_new(t, "from"), to = open_new(t, "to");
+	struct copy_data c = { .from_fd = from, .to_fd = to };
+	struct stat st;
+	uint64_t len = 0;
+
+	put(to, "first", 0);
+	put(from, "data", 64 * MIB);
+	assert_int_equal(ftruncate(from, 128 * MIB), 0);
+	assert_int_equal(copy_data_all(&c, 5, &len), 0);
+	assert_int_equal(len, 128 * MIB);
+	assert_int_equal(size_of(to), 5 + 128 * MIB);
+	check_text(to, "first", 0);
+	check_text(to, "data", 5 + 64 * MIB);
+	assert_int_equal(fstat(to, &st), 0);
+	assert_true(st.st_blocks * 512 <= MIB);
 	close(from);
 	close(to);
 }
@@ -141,7 +194,7 @@ static void test_copy_data_to_where_there_is_no_room_says_so(void **state)
 	struct copy_data c = { .from_fd = from, .to_fd = full };
 
 	put(from, "x", 0);
-	assert_int_equal(copy_data_all(&c), -ENOSPC);
+	assert_int_equal(copy_data_all(&c, 0, NULL), -ENOSPC);
 	close(from);
 	close(full);
 }
@@ -154,7 +207,7 @@ static void test_copy_data_ends_when_nobody_waits_for_it(void **state)
 	struct copy_data c = { .from_fd = from, .to_fd = to, .is_abandoned = &is_abandoned };
 
 	put(from, "x", 0);
-	assert_int_equal(copy_data_all(&c), -ECANCELED);
+	assert_int_equal(copy_data_all(&c, 0, NULL), -ECANCELED);
 	assert_int_equal(size_of(to), 0);
 	close(from);
 	close(to);
@@ -169,6 +222,8 @@ int main(void)
 		T(test_copy_data_keeps_holes),
 		T(test_copy_data_of_an_empty_file_and_of_nothing_but_a_hole),
 		T(test_copy_data_of_a_file_in_proc_is_what_it_says),
+		T(test_copy_data_of_a_file_without_a_true_size_is_what_can_be_read),
+		T(test_copy_data_behind_what_is_there_keeps_holes),
 		T(test_copy_data_to_where_there_is_no_room_says_so),
 		T(test_copy_data_ends_when_nobody_waits_for_it),
 	};
