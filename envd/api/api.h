@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/files_compose.h"
 #include "api/files_load.h"
 #include "api/files_upload.h"
 #include "api/session.h"
@@ -30,6 +31,7 @@ struct api {
 	struct filesystem_service *filesystem; /* borrowed */
 	struct files_load downloads;
 	struct files_uploads uploads;
+	struct files_composes composes;
 	struct secret token; /* the access token, unset until /init brings one */
 	/* Set by a live upgrade until the first /init: only what a row marks early is served. */
 	bool is_closed;

@@ -64,7 +64,7 @@ static struct files_body *scene_body(struct scene *s, struct fake_exchange *f)
 	struct files_request request = { 0 };
 	struct files_body *b;
 
-	assert_int_equal(files_name_user(&request.requester, &api, s->user, &s->e), 0);
+	assert_int_equal(files_name_user(&request.requester, &api.defaults, s->user, &s->e), 0);
 	if (s->path)
 		request.path = s->path[0] ? temp_dir_path(s->dir, s->path) : xstrdup("");
 	f->x.request.content_length = (int64_t)s->body.len;

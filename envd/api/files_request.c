@@ -137,10 +137,10 @@ const char *files_query_refusal(const struct files_query *q, enum files_operatio
 
 /* ---- the user ---- */
 
-int files_name_user(struct requester *r, const struct api *api, const char *name, struct err *e)
+int files_name_user(struct requester *r, const struct defaults *defaults, const char *name,
+                    struct err *e)
 {
-	if (requester_init(r, &user_db_system, name, api->defaults.user, api->defaults.workdir,
-	                   e) == 0)
+	if (requester_init(r, &user_db_system, name, defaults->user, defaults->workdir, e) == 0)
 		return 0;
 	return err_set(e, ERR_INVALID, "username not provided");
 }
@@ -175,7 +175,8 @@ static int take_query(struct files_request *r, const struct api *api, const stru
 	if (has_nul(q->path) || has_nul(q->username))
 		return err_set(e, ERR_INVALID, "%s contains a NUL byte",
 		               has_nul(q->path) ? "path" : "username");
-	if (files_name_user(&r->requester, api, q->has_username ? q->username.at : NULL, e) < 0)
+	if (files_name_user(&r->requester, &api->defaults, q->has_username ? q->username.at : NULL,
+	                    e) < 0)
 		return -1;
 	if (q->has_path)
 		r->path = xstrndup(q->path.at, q->path.len);

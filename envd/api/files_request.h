@@ -37,7 +37,7 @@ void files_request_deinit(struct files_request *r); /* accepts zeroed memory */
  * name     NULL: the request names none
  * returns  0, or -1 with the text of a 400
  */
-int files_name_user(struct requester *r, const struct api *api, const char *name,
+int files_name_user(struct requester *r, const struct defaults *defaults, const char *name,
                     struct err *e) MUST_CHECK;
 
 /*

@@ -251,7 +251,7 @@ static void test_files_request_without_any_user_is_400(void **state)
 	struct requester r = { 0 };
 
 	UNUSED(state);
-	assert_int_equal(files_name_user(&r, &api, NULL, &e), -1);
+	assert_int_equal(files_name_user(&r, &api.defaults, NULL, &e), -1);
 	assert_string_equal(err_text(&e), "username not provided");
 }
 
@@ -262,12 +262,12 @@ static void test_files_request_unknown_user_is_named(void **state)
 	struct requester r = { 0 };
 
 	UNUSED(state);
-	assert_int_equal(files_name_user(&r, &api, "no-such", &e), 0);
+	assert_int_equal(files_name_user(&r, &api.defaults, "no-such", &e), 0);
 	assert_int_equal(files_find_user(&r, &e), -1);
 	assert_string_equal(err_text(&e),
 	                    "error looking up user 'no-such': user: unknown user no-such");
 	requester_deinit(&r);
-	assert_int_equal(files_name_user(&r, &api, NULL, &e), 0);
+	assert_int_equal(files_name_user(&r, &api.defaults, NULL, &e), 0);
 	assert_int_equal(files_find_user(&r, &e), 0);
 	assert_int_equal(r.user.uid, 0);
 	requester_deinit(&r);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/control_api.h"
+#include "api/files_compose.h"
 #include "api/files_download.h"
 #include "api/files_upload.h"
 #include "api/filesystem_api.h"
@@ -34,6 +35,7 @@ static const struct route routes[] = {
 	  { { METHOD_GET, files_get }, { METHOD_POST, files_post } },
 	  BIT(METHOD_GET) | BIT(METHOD_POST),
 	  0 },
+	{ "/files/compose", { { METHOD_POST, files_compose_post } }, 0, 0 },
 	{ "/init", { { METHOD_POST, init_post } }, BIT(METHOD_POST), BIT(METHOD_POST) },
 };
 
