@@ -38,6 +38,10 @@ class Http2:
             block += literal(name, value)
         self.socket.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, block))
 
+    def post(self, path, body, stream=1):
+        block = b"\x83\x86" + literal(":path", path) + literal(":authority", "a")  # POST, http
+        self.socket.sendall(frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM, stream, body))
+
     def take(self, size):
         while len(self.kept) < size:
             piece = self.socket.recv(1 << 18)
