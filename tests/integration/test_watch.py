@@ -17,7 +17,8 @@ import threading
 import unittest
 
 from envd import DEADLINE_S, Envd, Stream, basic, envelope
-from processes import ME, ROOT, wait_for
+from fuse import Fuse
+from processes import ME, wait_for
 
 SERVICE = "/filesystem.Filesystem/"
 LEGACY = {"User-Agent": "connect-python"}
@@ -664,18 +665,41 @@ class PollTest(Both, WatchTest):
         self.assertEqual(ask("GetWatcherEvents", created[2:]), b"\x0a\x05\x0a\x01a\x10\x01")
         self.assertEqual(ask("RemoveWatcher", created[2:]), b"")
 
-    @unittest.skipUnless(ROOT, "only root can mount")
+    def mount(self):
+        """A network mount, for the rules that there are about those."""
+        path = self.path("mount")
+        os.mkdir(path)
+        try:
+            fuse = Fuse(path)
+        except OSError as error:
+            self.skipTest(f"no FUSE: {error}")
+        self.addCleanup(fuse.close)
+        return fuse
+
     def test_network_mounts_are_watched_where_that_is_allowed(self):
-        fuse = shutil.which("bindfs")
-        if not fuse or not os.path.exists("/dev/fuse"):
-            self.skipTest("no FUSE file system")
-        mount = self.path("mount")
-        os.mkdir(mount)
-        subprocess.run([fuse, self.folder, mount], check=True)
-        self.addCleanup(subprocess.run, ["umount", mount], check=True)
+        mount = self.mount().path
         self.refused(lambda: self.start(Polled, path=mount), "invalid_argument",
                      f"cannot watch path on network filesystem: {mount}")
         watcher = self.start(Polled, path=mount, allowNetworkMounts=True)
-        write(os.path.join(mount, "a"))
-        self.assertEqual(self.told(watcher)[0], ("CREATE", "a"))
+        os.mkdir(os.path.join(mount, "a"))
+        self.assertEqual(self.told(watcher), [("CREATE", "a")])
         watcher.close()
+
+    def test_a_file_system_that_is_stuck_delays_its_own_watchers_only(self):
+        fuse = self.mount()
+        stuck = self.start(Polled, path=fuse.path, allowNetworkMounts=True)
+        fuse.stick()
+        clients = [socket.create_connection(("127.0.0.1", self.envd.port)) for _ in range(8)]
+        body = json.dumps({"path": fuse.path + "/d", "allowNetworkMounts": True}).encode()
+        for client in clients:
+            client.sendall(f"POST {SERVICE}CreateWatcher HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+                           f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.assertEqual(self.envd.request("GET", "/health").status, 204)
+        watcher = self.start(Polled, includeEntry=True)
+        write(self.at("a"))
+        self.assertEqual(self.told(watcher), [("CREATE", "a")])
+        watcher.close()
+        stuck.close()
+        for client in clients:
+            client.close()
+        self.assertEqual(self.envd.request("GET", "/health").status, 204)
