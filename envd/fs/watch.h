@@ -44,7 +44,7 @@
 /* Items that one watcher may be behind: spec of the polling ones, and some 10 MiB without entries. */
 #define WATCHER_EVENTS_MAX 65536u
 #define WATCHER_BYTES_MAX  (16u * 1024u * 1024u)
-#define WATCHES_BYTES_MAX  (64u * 1024u * 1024u) /* of all watchers */
+#define WATCHES_BYTES_MAX  (64u * 1024u * 1024u) /* of all; then the one with the most ends */
 /* A visit goes on while fewer are ready: a tree of any size comes as fast as its events are taken. */
 #define WATCHER_EVENTS_LOW 8192u
 

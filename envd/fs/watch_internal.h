@@ -48,6 +48,9 @@ void watches_end_step(struct watches *ws);
 bool watches_replay(struct watches *ws, struct watcher *w, uint64_t from, uint64_t step,
                     void (*before)(struct watcher *w, uint64_t seq)) MUST_CHECK;
 
+/* When all hold too much, who holds the most is to blame, and not who has just got one event more. */
+void watches_check_bytes(struct watches *ws);
+
 /* After anything that gave up a directory. */
 void watches_tidy(struct watches *ws);
 

@@ -30,9 +30,9 @@ static void watcher_discharge(struct watcher *w, size_t bytes)
 
 static void watcher_check_limits(struct watcher *w)
 {
-	if (w->n_events > WATCHER_EVENTS_MAX || w->n_bytes > WATCHER_BYTES_MAX ||
-	    w->watches->n_bytes > WATCHES_BYTES_MAX)
+	if (w->n_events > WATCHER_EVENTS_MAX || w->n_bytes > WATCHER_BYTES_MAX)
 		watcher_overflow(w);
+	watches_check_bytes(w->watches);
 }
 
 static void watcher_add_item(struct watcher *w, struct watch_item *item)

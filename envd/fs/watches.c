@@ -88,6 +88,27 @@ void watches_end_step(struct watches *ws)
 		log_clear(ws);
 }
 
+/* ---------------------------------------------------------------- who is to blame */
+
+/* What those hold that are about to end is as good as given back. */
+void watches_check_bytes(struct watches *ws)
+{
+	struct watcher *largest = NULL, *w;
+	size_t n_bytes = 0;
+
+	if (ws->n_bytes <= WATCHES_BYTES_MAX)
+		return;
+	LIST_FOR_EACH(&ws->watchers, w, struct watcher, link) {
+		if (w->error.kind != ERR_NONE)
+			continue;
+		n_bytes += w->n_bytes;
+		if (!largest || w->n_bytes > largest->n_bytes)
+			largest = w;
+	}
+	if (n_bytes > WATCHES_BYTES_MAX)
+		watcher_overflow(largest);
+}
+
 /* ---------------------------------------------------------------- records */
 
 static void watches_on_overflow(struct watches *ws)
