@@ -123,6 +123,9 @@ static void stream_post(struct stream *s, const char *method, const struct bytes
 	s->pid = 0;
 	s->n_bytes = 0;
 	s->has_end = false;
+	s->is_armed = false;
+	s->n_created = 0;
+	s->n_written = 0;
 	response_begin(&s->response, s->response.fd);
 	post(s->response.fd, method, type, &body);
 }
@@ -195,6 +198,18 @@ void stream_connect(struct stream *s, unsigned pid)
 	stream_post(s, "process.Process/Connect", &message);
 }
 
+void stream_watch(struct stream *s, const char *path, bool is_recursive)
+{
+	struct bytes message = { .len = 0 };
+
+	put_text(&message, "{\"path\":\"");
+	put_text(&message, path);
+	put_text(&message, is_recursive ? "\",\"recursive\":true}" : "\"}");
+	stream_post(s, "filesystem.Filesystem/WatchDir", &message);
+	while (!s->is_armed)
+		stream_read(s, READ_MAX);
+}
+
 void call_send_input(int fd, unsigned pid, const char *base64)
 {
 	struct bytes message = { .len = 0 };
@@ -246,6 +261,16 @@ static size_t data_len_json(const struct stream *s, size_t prefix)
 	return base64 / 4 * 3 - (padding[-1] == '=') - (padding[-2] == '=');
 }
 
+static void watch_event_json(struct stream *s)
+{
+	if (strncmp(s->head, "{\"start\":", strlen("{\"start\":")) == 0)
+		s->is_armed = true;
+	else if (strstr(s->head, "EVENT_TYPE_CREATE"))
+		s->n_created++;
+	else if (strstr(s->head, "EVENT_TYPE_WRITE"))
+		s->n_written++;
+}
+
 static void event_json(struct stream *s)
 {
 	static const char start[] = "{\"event\":{\"start\":{\"pid\":",
@@ -257,6 +282,8 @@ static void event_json(struct stream *s)
 		s->n_bytes += data_len_json(s, sizeof(data) - 1);
 	else if (strncmp(s->head, end, sizeof(end) - 1) == 0)
 		s->has_end = true;
+	else
+		watch_event_json(s);
 }
 
 static uint64_t take_varint(const char **at)

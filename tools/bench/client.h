@@ -33,6 +33,9 @@ struct stream {
 	unsigned pid;     /* 0: no start event yet */
 	uint64_t n_bytes; /* of output */
 	bool has_end;     /* the end event has come */
+
+	bool is_armed; /* of a watch: the start event has come */
+	uint64_t n_created, n_written;
 };
 
 /* Connects. One stream after the other may use it. */
@@ -42,6 +45,8 @@ void stream_close(struct stream *s);
 /* argv ends with NULL; it and its texts are short (MESSAGE_MAX in client.c). */
 void stream_start(struct stream *s, char *const argv[], bool has_stdin);
 void stream_connect(struct stream *s, unsigned pid);
+/* JSON only. The path is short and needs no escapes. Is armed when it returns. */
+void stream_watch(struct stream *s, const char *path, bool is_recursive);
 
 /* One read of at most len bytes, which waits for the first; what it brought is in s. */
 void stream_read(struct stream *s, size_t len);

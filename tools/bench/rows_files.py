@@ -1,4 +1,4 @@
-"""Rows about files: large ones up and down, small ones, directories.
+"""Rows about files: large ones up and down, small ones, directories, watches.
 
 They are made in a folder that the daemon must see too, on tmpfs where there is one (run, --files). The
 floor of what is not compressed is floor_files.c, asked by the same client over HTTP/1.1, also where the
@@ -30,6 +30,9 @@ GZIP_LEVEL = 1  # DEFLATER_LEVEL
 PROTOCOLS = {"h1": "HTTP/1.1", "h2": "h2c"}
 SMALL_ROUNDS = 2000
 LIST_ROUNDS = {20000: 10, 100000: 3}
+EVENT_ROUNDS = 2000
+BURST_FILES = 10000
+BURST_ROUNDS = 5
 
 
 def write_text(path):
@@ -167,3 +170,19 @@ def measure_list(rows, daemon):
             rows.add(name, statistics.median(lines["list"]), "ms", aim_ms, statistics.median(lines["floor"]))
             rows.add(f"{name}: daemon CPU", cpu * 1e3, "ms")
             rows.add(f"{name}: peak RSS", peak_kib(daemon.pid) / 1024, "MiB", aim_mib)
+
+
+def measure_watch(rows, daemon):
+    folder = pathlib.Path(daemon.files, "watch")
+    folder.mkdir()
+    lines = run(client(daemon, "watch_event", folder, EVENT_ROUNDS))
+    for label, q in (("p50", 0.5), ("p99", 0.99)):
+        rows.add(f"from a write to its event, {label}", quantile(lines["event"], q), "ms", None, quantile(lines["floor"], q))
+    reset_peak(daemon.pid)
+    cpu = cpu_seconds(daemon.pid)
+    lines = run(client(daemon, "watch_burst", folder, BURST_FILES, BURST_ROUNDS))
+    cpu = (cpu_seconds(daemon.pid) - cpu) / BURST_ROUNDS
+    name = f"{BURST_FILES:,} files created under a watch"
+    rows.add(f"{name}: all told", statistics.median(lines["burst"]), "ms", None, statistics.median(lines["floor"]))
+    rows.add(f"{name}: daemon CPU", cpu * 1e3, "ms")
+    rows.add(f"{name}: peak RSS", peak_kib(daemon.pid) / 1024, "MiB")
