@@ -1,16 +1,13 @@
 /*
  * The floor of files over HTTP: one thread that serves one connection after the other and does what
  * cannot be left out. GET opens the file and sends it, a small one in one write with the head, a larger
- * one by sendfile; POST opens it and writes what it reads; 200 whatever the path is. Listens on
- * 127.0.0.1:PORT until it is killed.
+ * one by sendfile; POST opens it and writes what it reads. Listens on 127.0.0.1:PORT until it is killed;
+ * whatever fails ends it, and with it the measurement.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,122 +16,129 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEAD_MAX  4096u
-#define SMALL_MAX 65536  /* bytes: of a file that is read instead of sent by sendfile */
-#define READ_MAX  131072 /* bytes of one read: it stays in the cache until it is written */
+#include "client.h"
 
-static const char health[] = "GET /health ",
-		  path_key[] = "path=", length_key[] = "Content-Length: ";
-static const char no_content[] = "HTTP/1.1 204 No Content\r\n\r\n";
+#define HEAD_MAX   4096   /* bytes of a request's head and of a response's */
+#define SMALL_MAX  65536  /* bytes of a file that is read instead of sent by sendfile */
+#define PIECE_MAX  131072 /* bytes of one read of a body: in the cache until they are written */
+#define BUFFER_MAX (HEAD_MAX + PIECE_MAX)
 
-static char buffer[HEAD_MAX + READ_MAX];
+struct request {
+	char bytes[BUFFER_MAX + 1]; /* the head, and what of the body came with it */
+	size_t len;
+	const char *body;
+};
 
-static void send_text(int fd, const char *text)
+/* False: there is none any more. */
+static bool read_request(struct request *r, int fd)
 {
-	(void)!send(fd, text, strlen(text), MSG_NOSIGNAL);
+	char *end;
+
+	r->len = 0;
+	do {
+		ssize_t n = recv(fd, r->bytes + r->len, BUFFER_MAX - r->len, 0);
+
+		if (n <= 0)
+			return false;
+		r->len += (size_t)n;
+		r->bytes[r->len] = '\0';
+		end = strstr(r->bytes, "\r\n\r\n");
+	} while (!end);
+	end[2] = '\0';
+	r->body = end + 4;
+	return true;
 }
 
-static int head_of(char *at, off_t size)
+static int put_head(char *at, off_t length)
 {
-	return sprintf(at, "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n", (long long)size);
+	return sprintf(at, "HTTP/1.1 200 OK\r\nContent-Length: %lld\r\n\r\n", (long long)length);
 }
 
 static void download(int fd, const char *path)
 {
-	int file = open(path, O_RDONLY | O_CLOEXEC), len;
+	static char answer[HEAD_MAX + SMALL_MAX];
+	int file = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
+	size_t len;
 
 	if (file < 0 || fstat(file, &st) < 0)
-		return;
-	len = head_of(buffer, st.st_size);
+		fail("open %s: %s", path, strerror(errno));
+	len = (size_t)put_head(answer, st.st_size);
 	if (st.st_size <= SMALL_MAX) {
-		len += (int)read(file, buffer + len, SMALL_MAX);
-		(void)!send(fd, buffer, (size_t)len, MSG_NOSIGNAL);
+		if (read(file, answer + len, SMALL_MAX) != st.st_size)
+			fail("read %s: %s", path, strerror(errno));
+		send_all(fd, answer, len + (size_t)st.st_size, 0);
 	} else {
-		(void)!send(fd, buffer, (size_t)len, MSG_NOSIGNAL | MSG_MORE);
+		send_all(fd, answer, len, MSG_MORE);
 		for (off_t at = 0; at < st.st_size;) {
 			if (sendfile(fd, file, &at, (size_t)(st.st_size - at)) <= 0)
-				break;
+				fail("sendfile %s: %s", path, strerror(errno));
 		}
 	}
 	close(file);
 }
 
-/* What of the body came with the head is in n_here bytes at here. */
-static void upload(int fd, const char *path, long long size, const char *here, ssize_t n_here)
+static void upload(int fd, const struct request *r, const char *path)
 {
+	static char piece[PIECE_MAX];
+	const char *length = strstr(r->bytes, "Content-Length: "), *at = r->body;
 	int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	const char *at = here;
+	ssize_t n = r->bytes + r->len - r->body;
 	char answer[HEAD_MAX];
+	off_t n_left;
 
-	for (ssize_t n = n_here;; at = buffer) {
+	if (file < 0 || !length)
+		fail("open %s: %s", path, strerror(errno));
+	n_left = atoll(length + strlen("Content-Length: "));
+	for (;; at = piece) {
 		if (n < 0 || write(file, at, (size_t)n) != n)
+			fail("write %s: %s", path, strerror(errno));
+		n_left -= n;
+		if (n_left <= 0)
 			break;
-		size -= n;
-		if (size <= 0)
-			break;
-		n = recv(fd, buffer, READ_MAX, 0);
+		n = recv(fd, piece, sizeof(piece), 0);
 		if (n == 0)
-			break;
+			fail("an upload broke off");
 	}
 	close(file);
-	head_of(answer, 0);
-	send_text(fd, answer);
+	send_all(fd, answer, (size_t)put_head(answer, 0), 0);
 }
 
-/* One request; false: there is none any more. */
-static bool serve(int fd)
+static void serve(int fd)
 {
-	ssize_t len = 0, n;
-	char *body, *path, *length;
-	char target[HEAD_MAX];
+	static const char health[] = "GET /health ",
+			  no_content[] = "HTTP/1.1 204 No Content\r\n\r\n";
+	static struct request r;
+	char path[HEAD_MAX];
 
-	do {
-		n = recv(fd, buffer + len, sizeof(buffer) - 1 - (size_t)len, 0);
-		if (n <= 0)
-			return false;
-		len += n;
-		buffer[len] = '\0';
-		body = strstr(buffer, "\r\n\r\n");
-	} while (!body);
-	body += 4;
-	path = strstr(buffer, path_key);
-	if (strncmp(buffer, health, sizeof(health) - 1) == 0 || !path) {
-		send_text(fd, no_content);
-		return true;
+	while (read_request(&r, fd)) {
+		if (strncmp(r.bytes, health, strlen(health)) == 0)
+			send_all(fd, no_content, strlen(no_content), 0);
+		else if (sscanf(r.bytes, "GET /files?path=%4095s ", path) == 1)
+			download(fd, path);
+		else if (sscanf(r.bytes, "POST /files?path=%4095s ", path) == 1)
+			upload(fd, &r, path);
+		else
+			fail("what is asked of floor_files: %s", r.bytes);
 	}
-	snprintf(target, sizeof(target), "%.*s", (int)strcspn(path + sizeof(path_key) - 1, " &"),
-	         path + sizeof(path_key) - 1);
-	length = strstr(buffer, length_key);
-	if (buffer[0] == 'G')
-		download(fd, target);
-	else if (length && length < body)
-		upload(fd, target, atoll(length + sizeof(length_key) - 1), body,
-		       buffer + len - body);
-	return true;
 }
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in where = { .sin_family = AF_INET };
+	struct sockaddr_in where = address_of("127.0.0.1", argc > 1 ? argv[1] : "0");
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
-	where.sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 0));
-	where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(listener, (struct sockaddr *)&where, sizeof(where)) < 0 ||
-	    listen(listener, SOMAXCONN) < 0) {
-		perror("floor_files");
-		return 1;
-	}
+	    listen(listener, SOMAXCONN) < 0)
+		fail("listen: %s", strerror(errno));
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 		if (fd < 0)
-			continue;
+			fail("accept: %s", strerror(errno));
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		while (serve(fd))
-			;
+		serve(fd);
 		close(fd);
 	}
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "client.h"
 
@@ -12,8 +13,7 @@
 #define FRAME_HEAD    9u
 #define FRAME_PAYLOAD 16384u /* SETTINGS_MAX_FRAME_SIZE as it begins, ours and theirs */
 #define WINDOW_FIRST  65535
-#define WINDOW_MAX    0x7fffffff
-enum { DATA, HEADERS, RST_STREAM = 3, SETTINGS, PING = 6, GOAWAY, WINDOW_UPDATE };
+enum { DATA, HEADERS, RST_STREAM = 3, SETTINGS, GOAWAY = 7, WINDOW_UPDATE };
 enum { ACK = 0x1, END_STREAM = 0x1, END_HEADERS = 0x4 };
 enum { SETTINGS_INITIAL_WINDOW_SIZE = 0x4 };
 #define STREAM 1u
@@ -109,20 +109,25 @@ static size_t room(const struct http2 *c)
 /* Some frames in one write; returns how much of the body went. */
 static size_t send_body(struct http2 *c, const char *body, size_t len)
 {
-	static char frames[WRITE_FRAMES * (FRAME_HEAD + FRAME_PAYLOAD)];
-	size_t n_sent = 0, n = least(least(len, room(c)), WRITE_FRAMES * FRAME_PAYLOAD);
-	char *at = frames;
+	size_t n_sent = 0, n_written = 0,
+	       n = least(least(len, room(c)), WRITE_FRAMES * FRAME_PAYLOAD);
+	char heads[WRITE_FRAMES][FRAME_HEAD];
+	struct iovec parts[2 * WRITE_FRAMES];
+	struct msghdr message = { .msg_iov = parts };
 
-	while (n_sent < n) {
+	for (unsigned i = 0; n_sent < n; i++) {
 		size_t n_payload = least(n - n_sent, FRAME_PAYLOAD);
-		bool is_last = n_sent + n_payload == len;
+		int flags = n_sent + n_payload == len ? END_STREAM : 0;
 
-		put_frame_head(at, n_payload, DATA, is_last ? END_STREAM : 0, STREAM);
-		memcpy(at + FRAME_HEAD, body + n_sent, n_payload);
-		at += FRAME_HEAD + n_payload;
+		put_frame_head(heads[i], n_payload, DATA, flags, STREAM);
+		parts[message.msg_iovlen++] = (struct iovec){ heads[i], FRAME_HEAD };
+		parts[message.msg_iovlen++] =
+			(struct iovec){ (char *)(uintptr_t)body + n_sent, n_payload };
 		n_sent += n_payload;
+		n_written += FRAME_HEAD + n_payload;
 	}
-	send_all(c->fd, frames, (size_t)(at - frames), 0);
+	if (sendmsg(c->fd, &message, MSG_NOSIGNAL) != (ssize_t)n_written)
+		fail("send: %s", strerror(errno));
 	c->connection_window -= (int64_t)n_sent;
 	c->stream_window -= (int64_t)n_sent;
 	return n_sent;
@@ -178,7 +183,7 @@ static void on_frame(struct http2 *c, const char *head, size_t len)
 	}
 }
 
-/* Takes what is there; returns its length: all of a control frame, or some of a DATA frame. 0: more is needed. */
+/* Returns how much it took: a whole frame, or some of a DATA frame; 0: more has to come. */
 static size_t take(struct http2 *c, const char *at, size_t len)
 {
 	size_t n_payload;

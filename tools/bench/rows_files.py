@@ -18,7 +18,7 @@ import types
 import zlib
 
 from machine import compile_c, cpu_seconds, free_port, peak_kib, reset_peak, running
-from rows_process import MIB, client, quantile, run
+from rows_process import CLIENT, MIB, client, quantile, run
 
 FILE_BYTES = 256 * MIB
 TEXT_BLOCK_BYTES = MIB  # of text before it repeats: far more than a window of zlib sees
@@ -82,13 +82,13 @@ def large_files(daemon):
 @contextlib.contextmanager
 def floor_server(daemon):
     port = free_port()
-    with running([compile_c(daemon.folder, "floor_files"), str(port)], port) as pid:
+    with running([compile_c(daemon.folder, "floor_files", *CLIENT), str(port)], port) as pid:
         yield types.SimpleNamespace(host="127.0.0.1", port=port, pid=pid)
 
 
 def transfer(daemon, server, *words):
     """(MiB/s, CPU seconds of the server, the most that was resident of it in MiB)"""
-    program = compile_c(daemon.folder, "transfer", "client.c", "http1.c", "http2.c")
+    program = compile_c(daemon.folder, "transfer", *CLIENT, "http2.c")
     reset_peak(server.pid)
     cpu = cpu_seconds(server.pid)
     seconds = run([program, server.host, str(server.port), *map(str, words)])[""][0]

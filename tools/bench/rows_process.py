@@ -16,13 +16,14 @@ SLOW_BYTES = 32 << 20
 STUCK_SECONDS = 5
 FULL_SPEED = 0.9  # of what a reader gets alone in the same run
 STREAMS = 1000
+CLIENT = ("client.c", "http1.c")  # sources
 MIB = 1 << 20
 SETTLE_SECONDS = 0.5  # for the last descriptors to be closed
 
 
 def client(daemon, name, *arguments):
     """The command line of a load client."""
-    return [compile_c(daemon.folder, name, "client.c", "http1.c"), daemon.host, str(daemon.port), *map(str, arguments)]
+    return [compile_c(daemon.folder, name, *CLIENT), daemon.host, str(daemon.port), *map(str, arguments)]
 
 
 def run(argv):
