@@ -11,14 +11,18 @@ import socket
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
-from envd import Envd, basic
+from envd import Envd, basic, read_all
+from fuse import Fuse
 from processes import wait_for
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 HOME = pwd.getpwnam(ME).pw_dir
 ROOT = os.geteuid() == 0
+THREADS_MAX = 128  # JOB_THREADS_MAX in loop/job.h
+PROMPT_S = 2  # for 60 requests, on a busy machine
 MISSING = "no such file or directory"
 
 
@@ -175,6 +179,26 @@ class StatTest(FilesystemTest):
         self.assertIn(b"\x20\x03", answer.body)
         self.assertTrue(answer.body.endswith(b"grpc-status: 0\r\n"))
 
+    def test_stat_of_a_thousand_nested_directories(self):
+        """As deep as a path reaches; what is further down has no path."""
+        nested(self.path("deep"), 1000, "n")
+        self.addCleanup(self.ask, "Remove", path=self.path("deep"))
+        path = self.path("deep" + "/n" * 1000)
+        self.assertEqual(self.stat(path)["path"], path)
+        nested(self.path("deeper"), 1000, "n" * 40)
+        self.addCleanup(self.ask, "Remove", path=self.path("deeper"))
+        path = self.path("deeper" + ("/" + "n" * 40) * 1000)
+        self.refused("Stat", "internal", f"error getting file info: lstat {path}: file name too long", path=path)
+
+    def test_stat_of_names_with_every_byte(self):
+        """What JSON can say is found; what it cannot has no name there."""
+        for name in make_every_byte(self.path("d")):
+            path = self.path("d/") + decoded(name)
+            if name.isascii():
+                self.assertEqual(self.stat(path)["name"], decoded(name))
+            else:
+                self.refused("Stat", "not_found", f"file not found: lstat {path}: {MISSING}", path=path)
+
     def test_stat_for_the_legacy_client_is_short(self):
         path = self.file("a", "hello")
         legacy = {"User-Agent": "connect-python"}
@@ -275,6 +299,12 @@ class RemoveTest(FilesystemTest):
         make_every_byte(self.path("d"))
         self.remove("d")
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_remove_of_each_name_that_json_can_say(self):
+        names = make_every_byte(self.path("d"))
+        for name in names:
+            self.remove("d/" + decoded(name))
+        self.assertEqual(sorted(os.listdir(os.fsencode(self.path("d")))), sorted(n for n in names if not n.isascii()))
 
     def test_remove_marks_its_answer_for_the_legacy_client(self):
         answer = self.envd.request("POST", "/filesystem.Filesystem/Remove", json.dumps({"path": self.path("x")}).encode(),
@@ -444,6 +474,27 @@ class MoveTest(FilesystemTest):
         self.rename_refused("a", "p/new/", "not a directory")
         self.assertEqual(os.listdir(self.folder), ["a"])
 
+    def test_move_of_a_thousand_nested_directories(self):
+        """Within a file system and to another one."""
+        self.other_file_system()
+        nested(self.path("deep"), 1000, "n" * 40)
+        for source, destination in (("deep", "p/deep"), ("p/deep", "mount/deep"), ("mount/deep", "back")):
+            self.assertEqual(self.move(source, destination)["type"], "FILE_TYPE_DIRECTORY")
+            self.assertFalse(os.path.lexists(self.path(source)))
+        entries = self.ask("ListDir", path=self.path("back"), depth=2000)["entries"]
+        self.assertEqual(len(entries), 1000)
+        self.ask("Remove", path=self.path("back"))
+
+    def test_move_of_names_with_every_byte(self):
+        """Each that JSON can say by its own name, all of them within their directory."""
+        self.other_file_system()
+        names = make_every_byte(self.path("d"))
+        for name in (decoded(name) for name in names if name.isascii()):
+            self.assertEqual(self.move(f"d/{name}", f"d/{name}'")["name"], f"{name}'")
+            self.move(f"d/{name}'", f"d/{name}")
+        self.move("d", "mount/d")
+        self.assertEqual(sorted(os.listdir(os.fsencode(self.path("mount/d")))), sorted(names))
+
     def test_move_for_the_legacy_client_is_short(self):
         self.file("a")
         entry = self.move("a", "b", {"User-Agent": "connect-python"})
@@ -504,3 +555,71 @@ class MoveTest(FilesystemTest):
         if os.path.exists(self.path("mount/d")):
             self.skipTest("the copy was faster")
         self.assertEqual(len(os.listdir(self.path("d"))), 4000)
+
+
+class StuckTest(FilesystemTest):
+    """A file system that does not answer, and calls that have gone there."""
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("mount"))
+        try:
+            self.fuse = Fuse(self.path("mount"))
+        except OSError as error:
+            self.skipTest(f"cannot mount a file system: {error}")
+        self.calls = []
+
+    def tearDown(self):
+        """Also of a test that has failed: nothing waits for ever."""
+        if self.fuse:
+            self.fuse.close()
+        for call in self.calls:
+            call.close()
+
+    def n_threads(self):
+        return len(os.listdir(f"/proc/{self.envd.pid}/task"))
+
+    def send(self, method, **message):
+        call = self.envd.connect()
+        self.calls.append(call)
+        body = json.dumps(message).encode()
+        call.sendall(f"POST /filesystem.Filesystem/{method} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                     f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    def stick(self, n):
+        self.fuse.stick()
+        for i in range(n):
+            self.send("Stat", path=self.path(f"mount/{i}"))
+
+    def release(self):
+        """All that have waited are answered."""
+        self.fuse.close()
+        self.fuse = None
+        for call in self.calls:
+            self.assertIn(b'"code":"not_found"', read_all(call))
+
+    def test_calls_elsewhere_do_not_wait_for_what_is_stuck(self):
+        self.stick(THREADS_MAX // 2)
+        wait_for(lambda: self.n_threads() > THREADS_MAX // 2, "a thread for each of the calls")
+        path = self.file("a", "hello")
+        self.assertEqual(self.ask("Stat", path=path)["entry"]["size"], "5")
+        self.assertEqual(self.envd.request("GET", f"/files?path={path}").body, b"hello")
+        self.assertEqual(self.envd.request("POST", f"/files?path={path}", b"you",
+                                           {"Content-Type": "application/octet-stream"}).status, 200)
+        self.assertEqual(self.envd.request("POST", "/files/compose", json.dumps(
+            {"source_paths": [path], "destination": self.path("b")}).encode()).status, 200)
+        self.ask("Remove", path=self.path("b"))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["mount"])
+        self.release()
+
+    def test_health_and_init_answer_with_every_thread_stuck(self):
+        self.stick(THREADS_MAX)
+        wait_for(lambda: self.n_threads() > THREADS_MAX, "all threads")
+        self.send("Stat", path=self.path("missing"))
+        began = time.monotonic()
+        for _ in range(20):
+            self.assertEqual(self.envd.request("GET", "/health").status, 204)
+            self.assertEqual(self.envd.request("POST", "/init", b'{"envVars":{"a":"b"}}').status, 204)
+            self.assertEqual(json.loads(self.envd.request("GET", "/envs").body)["a"], "b")
+        self.assertLess(time.monotonic() - began, PROMPT_S)
+        self.release()
