@@ -13,5 +13,6 @@ import harness
 import stdin  # noqa: F401
 import terminals  # noqa: F401
 import urls  # noqa: F401
+import watch  # noqa: F401
 
 harness.main(sys.argv[2:], "python_previous" if harness.IS_PREVIOUS else "python")

@@ -126,6 +126,7 @@ test('js_secured_files_open_to_the_token_only', inSecuredFolder(async (folder) =
 		({ files }) => files.list(folder),
 		({ files }) => files.makeDir(`${folder}/d`),
 		({ files }) => files.rename(path, `${folder}/g`),
+		({ files }) => files.watchDir(folder, () => {}).then((handle) => handle.stop()),
 		({ files }) => files.remove(`${folder}/g`),
 	]
 	for (const call of calls) {

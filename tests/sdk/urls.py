@@ -4,7 +4,7 @@ import os
 
 import httpx
 from e2b import AuthenticationException, InvalidArgumentException
-from harness import equal, rejection, secured, test
+from harness import IS_ASYNC, equal, rejection, secured, test
 
 TEXT = "wörld €😀\n"
 NAMES = ("plain.txt", "with space", "\"quoted\" 'name'", "a+b&c=d", "#hash?query", "100%25", "wörld €😀")
@@ -75,6 +75,7 @@ async def secured_files_open_to_the_token_only(_):
             lambda f: f.write(path, TEXT), lambda f: f.write(path, TEXT, gzip=True), lambda f: f.read(path),
             lambda f: f.read(path, format="stream"), lambda f: f.exists(path), lambda f: f.get_info(path),
             lambda f: f.list(folder), lambda f: f.make_dir(f"{folder}/d"), lambda f: f.rename(path, f"{folder}/g"),
+            lambda f: f.watch_dir(folder, **({"on_event": print} if IS_ASYNC else {})),
             lambda f: f.remove(f"{folder}/g")]
         for call in calls:
             for other in (stranger(), secured("another")):
