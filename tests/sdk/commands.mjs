@@ -148,7 +148,7 @@ test('js_kill_reaches_the_children_of_the_command', async () => {
 	let output = ''
 	const handle = await commands.run(script, { background: true, onStdout: (text) => { output += text } })
 	await until(async () => (await commands.run(`pgrep -fc '^${tag}' || true`)).stdout === '1\n')
-	assert.equal(output, 'started\n')
+	await until(() => output === 'started\n')
 	assert.equal(await handle.kill(), true)
 	await rejection(handle.wait(), CommandExitError)
 	await until(async () => (await commands.run(`pgrep -fc '^${tag}' || true`)).stdout === '0\n')
