@@ -30,12 +30,16 @@ static bool write_to(const char *path, const char *text)
 
 static bool has_own_limits; /* otherwise they would be those of the machine */
 
-/* Where the test's process is root, with limits and mounts of its own. */
+/* As who it is, but with all rights over limits and mounts of its own. */
 static void own_kernel(void)
 {
+	char users[64], groups[64];
+
+	(void)snprintf(users, sizeof users, "%u %u 1", getuid(), getuid());
+	(void)snprintf(groups, sizeof groups, "%u %u 1", getgid(), getgid());
 	has_own_limits = unshare(CLONE_NEWUSER) == 0 && write_to("/proc/self/setgroups", "deny") &&
-	                 write_to("/proc/self/uid_map", "0 0 1") &&
-	                 write_to("/proc/self/gid_map", "0 0 1");
+	                 write_to("/proc/self/uid_map", users) &&
+	                 write_to("/proc/self/gid_map", groups);
 	(void)tree_own_mounts();
 }
 
