@@ -86,12 +86,10 @@ struct watcher {
 	size_t n_ready;
 	size_t n_waiters; /* among the items */
 	size_t n_bytes;
-	struct err error;          /* it will fail, or has */
-	struct watch_visit *visit; /* from its first step to the last */
-	struct watch_lookup *lookup;
-	bool is_working; /* a job of either is in flight */
-	bool is_hungry;  /* on_ready when there is something */
-	bool is_stalled; /* a visit waits until ready events are taken */
+	struct err error;            /* it will fail, or has */
+	struct watch_visit *visit;   /* from its first step to the last */
+	struct watch_lookup *lookup; /* while its job is in flight */
+	bool is_hungry;              /* on_ready when there is something */
 };
 
 struct watch_visit_item {
@@ -125,6 +123,7 @@ void watch_visit_step(struct watch_visit *visit); /* the next one */
 /* The watcher wants no more of it. It may be in flight. */
 void watch_visit_end(struct watch_visit *visit);
 
+bool watch_visit_is_in_flight(const struct watch_visit *visit);
 struct list *watch_visit_link(struct watch_visit *visit); /* its item in the line */
 void watch_visit_on_drop(struct watch_visit *visit, struct watch_dir *dir);
 

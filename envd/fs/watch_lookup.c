@@ -113,7 +113,6 @@ static void lookup_done(struct job *job)
 	if (w) {
 		lookup_apply(l);
 		w->lookup = NULL;
-		w->is_working = false;
 		watcher_wake(w);
 	}
 	lookup_free(l);
@@ -145,7 +144,6 @@ void watch_lookup_start(struct watcher *w)
 	l->owners.db = w->watches->users;
 	l->batch = entries_new(l->n);
 	w->lookup = l;
-	w->is_working = true;
 	job_start(w->watches->loop, &l->job, lookup_work, lookup_done);
 }
 

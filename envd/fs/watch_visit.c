@@ -311,10 +311,8 @@ static void visit_done(struct job *job)
 	visit_give_up_found(v);
 	watches_end_step(ws);
 	watches_tidy(ws);
-	if (w) {
-		w->is_working = false;
+	if (w)
 		watcher_wake(w);
-	}
 	if (w && v->is_over) {
 		watcher_end_visit(w, v->item);
 		watch_visit_end(v);
@@ -364,7 +362,6 @@ static void visit_run(struct watch_visit *v)
 	v->n_moves = v->watcher->tree.n_moves;
 	v->n_records = v->watches->n_records;
 	v->step = ++v->watches->n_steps;
-	v->watcher->is_working = true;
 	v->is_in_flight = true;
 	job_start(v->watches->loop, &v->job, visit_work, visit_done);
 }
@@ -390,6 +387,11 @@ void watch_visit_step(struct watch_visit *visit)
 {
 	watches_begin_step(visit->watches);
 	visit_run(visit);
+}
+
+bool watch_visit_is_in_flight(const struct watch_visit *visit)
+{
+	return visit->is_in_flight;
 }
 
 struct list *watch_visit_link(struct watch_visit *visit)

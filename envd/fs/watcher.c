@@ -211,13 +211,13 @@ static void watcher_release_waiters(struct watcher *w)
 	}
 }
 
+/* Unless it is to wait until ready events have been taken. */
 static void watcher_go_on_visiting(struct watcher *w)
 {
-	w->is_stalled = w->n_ready >= WATCHER_EVENTS_LOW;
-	if (w->is_stalled)
-		watcher_release_waiters(w);
-	else
+	if (w->n_ready < WATCHER_EVENTS_LOW)
 		watch_visit_step(w->visit);
+	else
+		watcher_release_waiters(w);
 }
 
 /* Returns whether it is done with: of a directory that is gone, or that nobody knows the path of. When
@@ -287,13 +287,17 @@ static void watcher_drop_all(struct watcher *w)
 	watcher_unsettle(&w->armed);
 	watch_visit_end(TAKE_PTR(w->visit));
 	watch_lookup_end(TAKE_PTR(w->lookup));
-	w->is_working = false;
 	watch_tree_deinit(&w->tree);
 	watcher_release_waiters(w);
 	watcher_discard(w, &w->items);
 	watcher_discard(w, &w->ready);
 	w->n_ready = 0;
 	watches_tidy(w->watches);
+}
+
+static bool watcher_is_working(const struct watcher *w)
+{
+	return w->lookup || (w->visit && watch_visit_is_in_flight(w->visit));
 }
 
 static void watcher_advance(struct watcher *w)
@@ -308,7 +312,7 @@ static void watcher_advance(struct watcher *w)
 		return;
 	}
 	LIST_FOR_EACH(&w->items, item, struct watch_item, link) {
-		if (w->is_working || !watcher_process(w, item))
+		if (watcher_is_working(w) || !watcher_process(w, item))
 			return;
 	}
 }
@@ -486,7 +490,7 @@ struct watch_event *watcher_take(struct watcher *w)
 	}
 	watcher_drop_event(w, event);
 	w->n_ready--;
-	if (w->is_stalled && w->n_ready < WATCHER_EVENTS_LOW)
+	if (w->n_ready == WATCHER_EVENTS_LOW - 1) /* a visit may have waited for that */
 		watcher_wake(w);
 	return event;
 }
