@@ -21,7 +21,7 @@ struct watches {
 	struct task removals; /* of marks that nobody needs */
 	struct list watchers;
 	size_t n_watchers;
-	size_t n_bytes;     /* of all watchers */
+	size_t n_bytes;     /* of all watchers but those that are about to fail */
 	uint64_t n_records; /* read so far */
 	uint64_t current;   /* number of the one that is being applied */
 	uint64_t n_steps;   /* of all visits */
@@ -48,8 +48,8 @@ void watches_end_step(struct watches *ws);
 bool watches_replay(struct watches *ws, struct watcher *w, uint64_t from, uint64_t step,
                     void (*before)(struct watcher *w, uint64_t seq)) MUST_CHECK;
 
-/* When all hold too much, who holds the most is to blame, and not who has just got one event more. */
-void watches_check_bytes(struct watches *ws);
+/* They hold too much: who holds the most is to blame, and not who has just got one event more. */
+void watches_end_largest(struct watches *ws);
 
 /* After anything that gave up a directory. */
 void watches_tidy(struct watches *ws);
@@ -86,7 +86,7 @@ struct watcher {
 	size_t n_ready;
 	size_t n_waiters; /* among the items */
 	size_t n_bytes;
-	struct err error;            /* it will fail, or has */
+	struct err error;            /* it is about to fail, or has */
 	struct watch_visit *visit;   /* from its first step to the last */
 	struct watch_lookup *lookup; /* while its job is in flight */
 	bool is_hungry;              /* on_ready when there is something */
@@ -97,9 +97,9 @@ struct watch_visit_item {
 	struct watch_dir *dir; /* NULL: it is gone, or being visited */
 };
 
-/* Make it fail, in a later turn; the first reason counts. While it is arming, an error refuses it. */
-void watcher_fail(struct watcher *w, int error);       /* a negative errno */
+/* Make it fail, in a later turn; the first reason counts. */
 void watcher_refuse(struct watcher *w, struct err *e); /* e is moved away */
+void watcher_fail(struct watcher *w, int error);       /* a negative errno */
 void watcher_overflow(struct watcher *w);
 
 /* An event of an entry of dir, or with name "" of dir, at the place of new items. */

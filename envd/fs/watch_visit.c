@@ -306,7 +306,7 @@ static void visit_done(struct job *job)
 
 	v->is_in_flight = false;
 	inotify_read_queued(&ws->inotify);
-	if (w && w->error.kind == ERR_NONE)
+	if (w && !watcher_error(w))
 		visit_apply(v);
 	visit_give_up_found(v);
 	watches_end_step(ws);

@@ -16,23 +16,31 @@ static const struct state_rule watcher_rules[] = {
 
 /* ---------------------------------------------------------------- items */
 
+static bool watcher_is_failing(const struct watcher *w)
+{
+	return w->error.kind != ERR_NONE;
+}
+
 void watcher_charge(struct watcher *w, size_t bytes)
 {
 	w->n_bytes += bytes;
-	w->watches->n_bytes += bytes;
+	if (!watcher_is_failing(w))
+		w->watches->n_bytes += bytes;
 }
 
 static void watcher_discharge(struct watcher *w, size_t bytes)
 {
 	w->n_bytes -= bytes;
-	w->watches->n_bytes -= bytes;
+	if (!watcher_is_failing(w))
+		w->watches->n_bytes -= bytes;
 }
 
 static void watcher_check_limits(struct watcher *w)
 {
 	if (w->n_events > WATCHER_EVENTS_MAX || w->n_bytes > WATCHER_BYTES_MAX)
 		watcher_overflow(w);
-	watches_check_bytes(w->watches);
+	if (w->watches->n_bytes > WATCHES_BYTES_MAX)
+		watches_end_largest(w->watches);
 }
 
 static void watcher_add_item(struct watcher *w, struct watch_item *item)
@@ -49,7 +57,7 @@ void watcher_tell(struct watcher *w, enum watch_change change, const struct watc
 	struct buf path;
 	struct watch_event *event;
 
-	if (w->error.kind != ERR_NONE)
+	if (watcher_is_failing(w))
 		return;
 	buf_init_fixed(&path, memory, sizeof memory);
 	watch_dir_path(dir, name, &path);
@@ -120,7 +128,7 @@ static void watcher_on_arrival(struct watch_tree *tree, struct watch_dir *dir)
 	struct watcher *w = watcher_of(tree);
 	struct watch_visit_item *item = dir->visit;
 
-	if (w->error.kind != ERR_NONE)
+	if (watcher_is_failing(w))
 		return;
 	if (item) {
 		if (w->at == &item->item.link)
@@ -306,7 +314,7 @@ static void watcher_advance(struct watcher *w)
 
 	if (w->state.now >= WATCHER_FAILING)
 		return;
-	if (w->error.kind != ERR_NONE) {
+	if (watcher_is_failing(w)) {
 		watcher_drop_all(w);
 		state_move(&w->state, WATCHER_FAILING);
 		return;
@@ -367,28 +375,32 @@ void watcher_wake(struct watcher *w)
 /* ---------------------------------------------------------------- failures */
 
 /* The first reason counts; it takes effect when nothing of the tree is on the stack. */
+void watcher_refuse(struct watcher *w, struct err *e)
+{
+	if (watcher_is_failing(w)) {
+		err_clear(e);
+		return;
+	}
+	w->watches->n_bytes -= w->n_bytes;
+	err_move(&w->error, e);
+	watcher_wake(w);
+}
+
 static void watcher_fail_with(struct watcher *w, const char *text)
 {
-	if (w->error.kind != ERR_NONE)
-		return;
+	struct err e = { 0 };
+
 	if (w->state.now == WATCHER_ARMING)
-		(void)err_set(&w->error, ERR_INTERNAL, "error adding path %s to watcher: %s",
-		              w->asked, text);
+		(void)err_set(&e, ERR_INTERNAL, "error adding path %s to watcher: %s", w->asked,
+		              text);
 	else
-		(void)err_set(&w->error, ERR_INTERNAL, "watcher error: %s", text);
-	watcher_wake(w);
+		(void)err_set(&e, ERR_INTERNAL, "watcher error: %s", text);
+	watcher_refuse(w, &e);
 }
 
 void watcher_fail(struct watcher *w, int error)
 {
 	watcher_fail_with(w, errno_text(-error));
-}
-
-void watcher_refuse(struct watcher *w, struct err *e)
-{
-	if (w->error.kind == ERR_NONE)
-		err_move(&w->error, e);
-	watcher_wake(w);
 }
 
 void watcher_overflow(struct watcher *w)
@@ -472,7 +484,7 @@ void *watcher_data(const struct watcher *w)
 
 const struct err *watcher_error(const struct watcher *w)
 {
-	return w->error.kind != ERR_NONE ? &w->error : NULL;
+	return watcher_is_failing(w) ? &w->error : NULL;
 }
 
 size_t watcher_n_ready(const struct watcher *w)

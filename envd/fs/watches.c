@@ -90,23 +90,15 @@ void watches_end_step(struct watches *ws)
 
 /* ---------------------------------------------------------------- who is to blame */
 
-/* What those hold that are about to end is as good as given back. */
-void watches_check_bytes(struct watches *ws)
+void watches_end_largest(struct watches *ws)
 {
 	struct watcher *largest = NULL, *w;
-	size_t n_bytes = 0;
 
-	if (ws->n_bytes <= WATCHES_BYTES_MAX)
-		return;
 	LIST_FOR_EACH(&ws->watchers, w, struct watcher, link) {
-		if (w->error.kind != ERR_NONE)
-			continue;
-		n_bytes += w->n_bytes;
-		if (!largest || w->n_bytes > largest->n_bytes)
+		if (!watcher_error(w) && (!largest || w->n_bytes > largest->n_bytes))
 			largest = w;
 	}
-	if (n_bytes > WATCHES_BYTES_MAX)
-		watcher_overflow(largest);
+	watcher_overflow(largest);
 }
 
 /* ---------------------------------------------------------------- records */
