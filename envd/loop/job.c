@@ -261,6 +261,13 @@ void job_open_pool(struct loop *loop)
 	pthread_mutex_unlock(&pool->lock);
 }
 
+/* An idle thread has been woken for each job that waits, as far as there are any. Called with the lock
+ * held. */
+static bool pool_is_short(const struct job_pool *pool)
+{
+	return pool->n_waiting > pool->n_idle;
+}
+
 void job_start(struct loop *loop, struct job *job, void (*work)(struct job *job),
                void (*done)(struct job *job))
 {
@@ -273,8 +280,7 @@ void job_start(struct loop *loop, struct job *job, void (*work)(struct job *job)
 	pthread_mutex_lock(&pool->lock);
 	list_append(&pool->waiting, &job->link);
 	pool->n_waiting++;
-	/* An idle thread has been woken for each job that waited before this one. */
-	if (pool->n_waiting > pool->n_idle && !timer_is_running(&pool->patience)) {
+	if (pool_is_short(pool) && !timer_is_running(&pool->patience)) {
 		pool->n_taken_seen = pool->n_taken;
 		pool->n_joining = 0;
 		timer_start(&loop->timers, &pool->patience, JOB_PATIENCE_MS);
@@ -297,6 +303,16 @@ void job_cancel(struct job *job)
 		uv_async_send(&pool->finished_any);
 	}
 	pthread_mutex_unlock(&pool->lock);
+}
+
+bool job_others_wait(const struct job *job)
+{
+	bool others_wait;
+
+	pthread_mutex_lock(&job->pool->lock);
+	others_wait = pool_is_short(job->pool);
+	pthread_mutex_unlock(&job->pool->lock);
+	return others_wait;
 }
 
 size_t job_count(const struct loop *loop)

@@ -51,6 +51,12 @@ void job_open_pool(struct loop *loop);
 /* A job that still waits for a thread does not run its work; done runs in any case. */
 void job_cancel(struct job *job);
 
+/*
+ * Whether more jobs wait than there are idle threads: work that could go on for long gives its thread up
+ * then, and is started again by its done. The job is one that works. Pool thread.
+ */
+bool job_others_wait(const struct job *job);
+
 /* For tests: jobs that were started and whose done has not run; threads. */
 size_t job_count(const struct loop *loop);
 unsigned job_count_threads(const struct loop *loop);

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -240,6 +241,43 @@ static void test_job_runs_beside_many_that_are_stuck(void **state)
 	sem_destroy(&gate);
 }
 
+static void work_until_others_wait(struct job *job)
+{
+	struct started *s = CONTAINER_OF(job, struct started, job);
+
+	s->worked = !job_others_wait(job); /* so far nobody does */
+	sem_post(&s->running);
+	while (!job_others_wait(job))
+		(void)sched_yield();
+}
+
+static void test_job_knows_whether_others_wait_for_a_thread(void **state)
+{
+	struct loop *loop = loop_fixture_loop(state);
+	struct started working[POOL_SIZE] = { 0 }, other = { 0 };
+
+	job_set_limits(loop, (struct job_limits){ POOL_SIZE, JOB_IDLE_MS });
+	for (unsigned i = 0; i < POOL_SIZE; i++) {
+		sem_init(&working[i].running, 0, 0);
+		sem_init(&working[i].gate, 0, 0);
+		job_start(loop, &working[i].job, i == 0 ? work_until_others_wait : started_work,
+		          started_done);
+		sem_wait(&working[i].running); /* it has its thread */
+	}
+	job_start(loop, &other.job, work_quick, done_quick);
+	loop_fixture_run_until(loop, &other.done);
+	assert_true(other.worked);
+	for (unsigned i = 0; i < POOL_SIZE; i++)
+		sem_post(&working[i].gate);
+	loop_run(loop);
+	for (unsigned i = 0; i < POOL_SIZE; i++) {
+		assert_true(working[i].worked);
+		assert_true(working[i].done);
+		sem_destroy(&working[i].running);
+		sem_destroy(&working[i].gate);
+	}
+}
+
 static bool has_extra_threads(void *arg)
 {
 	return job_count_threads(arg) > POOL_SIZE;
@@ -319,6 +357,7 @@ int main(void)
 		ON_LOOP(test_job_canceled_while_working_is_still_joined),
 		ON_LOOP(test_job_that_is_stuck_does_not_hold_the_end_longer_than_asked),
 		ON_LOOP(test_job_runs_beside_many_that_are_stuck),
+		ON_LOOP(test_job_knows_whether_others_wait_for_a_thread),
 		ON_LOOP(test_job_threads_that_are_not_needed_leave),
 		ON_LOOP(test_job_pool_that_cannot_grow_asks_for_one_thread_at_a_time),
 		ON_LOOP(test_job_in_flight_holds_the_end_of_the_loop),
