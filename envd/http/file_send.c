@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "loop/job.h"
 
-/* Bytes of one call: so often the time is looked at. */
+/* Bytes of one call: so often it looks at the time. */
 #define FILE_SEND_STEP (1024u * 1024u)
 
 /* Bytes copied at a time from a file system that cannot send pages. */
@@ -75,8 +75,14 @@ static ssize_t file_send_some(struct file_send *s)
 static bool file_send_waits_in_vain(const struct file_send *s)
 {
 	struct pollfd room = { .fd = s->socket, .events = POLLOUT };
+	unsigned waited_ms = 0;
 
-	return poll(&room, 1, FILE_SEND_PATIENCE_MS) == 0;
+	do {
+		if (poll(&room, 1, FILE_SEND_LOOK_MS) != 0)
+			return false;
+		waited_ms += FILE_SEND_LOOK_MS;
+	} while (waited_ms < FILE_SEND_PATIENCE_MS && !job_others_wait(&s->job));
+	return true;
 }
 
 static enum file_send_state file_send_run(struct file_send *s)
@@ -99,8 +105,8 @@ static enum file_send_state file_send_run(struct file_send *s)
 			return file_send_is_peers_error(errno) ? FILE_SEND_PEER_BROKEN
 			                                       : FILE_SEND_FILE_BROKEN;
 		}
-		if (uv_hrtime() >= until_ns)
-			return s->still_left > 0 ? FILE_SEND_INTERRUPTED : FILE_SEND_DONE;
+		if (s->still_left > 0 && uv_hrtime() >= until_ns && job_others_wait(&s->job))
+			return FILE_SEND_INTERRUPTED;
 	}
 	return FILE_SEND_DONE;
 }

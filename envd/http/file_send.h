@@ -3,8 +3,8 @@
  * keep that thread as long as it likes, and what a download costs is not the loop's.
  *
  * The job has a descriptor of its own for the socket. It runs until all is sent, the socket is full,
- * something fails or FILE_SEND_MS have passed, then tells; who owns it waits for the socket, or not,
- * and lets it go on. Nobody else may write to the socket meanwhile. Loop thread.
+ * something fails or others want the thread, then tells; who owns it waits for the socket, or not, and
+ * lets it go on. Nobody else may write to the socket meanwhile. Loop thread.
  */
 #pragma once
 
@@ -14,12 +14,16 @@
 #include "http/file.h"
 #include "loop/loop.h"
 
-/* How long one job sends before others have the thread: some megabytes at the speed of memory. */
+/* How long one job sends although others wait for a thread: some megabytes at the speed of memory. */
 #define FILE_SEND_MS 2u
 
-/* How long it waits for a full socket itself. A peer that reads at full speed makes room in tens of
- * microseconds, a way through the loop takes as long and costs more. */
-#define FILE_SEND_PATIENCE_MS 1
+/*
+ * How long it waits for a full socket itself, unless others wait for a thread, and how often it looks
+ * whether they do. A peer that reads at full speed makes room in tens of microseconds, or when it has a
+ * processor again, some milliseconds later; a way through the loop costs more.
+ */
+#define FILE_SEND_PATIENCE_MS 10u
+#define FILE_SEND_LOOK_MS     1u
 
 struct file_send;
 

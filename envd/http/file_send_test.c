@@ -2,9 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -123,40 +121,32 @@ static void test_file_send_tells_of_a_full_socket_and_goes_on(void **state)
 	end(&c);
 }
 
-static void *read_all(void *arg)
+static bool is_going(void *arg)
 {
-	const int *fd = arg;
-	static char data[65536];
-	size_t *sum = calloc(1, sizeof *sum);
-	ssize_t n;
-
-	assert_int_equal(fcntl(*fd, F_SETFL, 0), 0);
-	while ((n = recv(*fd, data, sizeof data, 0)) > 0)
-		*sum += (size_t)n;
-	return sum;
+	return file_send_is_going(((struct scene *)arg)->s);
 }
 
 /* To a peer that reads at full speed it would otherwise have its thread for as long as the file is. */
-static void test_file_send_gives_its_thread_back_in_time(void **state)
+static void test_file_send_gives_its_thread_to_others_that_wait(void **state)
 {
-	const size_t size = 100u * SIZE;
+	const int64_t size = INT64_C(1) << 34;
+	struct busy_pool others;
 	struct scene c;
-	pthread_t reader;
-	void *sum;
 	int sparse = memfd_create("sparse", MFD_CLOEXEC);
 
-	assert_int_equal(ftruncate(sparse, (off_t)size), 0);
-	begin(&c, state, sparse, 0, (int64_t)size);
+	assert_int_equal(ftruncate(sparse, size), 0);
+	begin(&c, state, sparse, 0, 0);
+	file_send_free(c.s);
+	/* Such a peer: it is never full. */
+	c.s = file_send_new(c.loop, open("/dev/null", O_WRONLY | O_CLOEXEC), c.file, 0, size,
+	                    on_stopped, &c);
 	c.goes_on = false;
-	assert_int_equal(pthread_create(&reader, NULL, read_all, &c.peer), 0);
-	go(&c);
-	assert_true(c.told == FILE_SEND_INTERRUPTED || c.told == FILE_SEND_FULL);
-	while (c.told != FILE_SEND_DONE)
-		go(&c);
-	file_send_free(TAKE_PTR(c.s));
-	assert_int_equal(pthread_join(reader, &sum), 0);
-	assert_int_equal(*(size_t *)sum, size);
-	free(sum);
+	file_send_go(c.s);
+	busy_pool_begin(&others, c.loop); /* wants every thread */
+	loop_fixture_run_while(c.loop, is_going, &c);
+	assert_int_equal(c.told, FILE_SEND_INTERRUPTED);
+	assert_in_range(file_send_left(c.s), 1, size - 1);
+	busy_pool_end(&others);
 	end(&c);
 }
 
@@ -265,7 +255,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_file_send_sends_a_part_of_a_file),
 		T(test_file_send_tells_of_a_full_socket_and_goes_on),
-		T(test_file_send_gives_its_thread_back_in_time),
+		T(test_file_send_gives_its_thread_to_others_that_wait),
 		T(test_file_send_of_a_file_that_is_shorter),
 		T(test_file_send_of_a_file_that_cannot_be_read),
 		T(test_file_send_to_a_peer_that_is_gone),
