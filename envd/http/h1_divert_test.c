@@ -303,6 +303,19 @@ static void test_divert_peer_that_ends_its_side_while_its_bytes_are_lent_may_wai
 	end(&d);
 }
 
+/* The owner's job may be stuck in a file system, and its descriptor with it. */
+static void test_divert_connection_ends_although_the_owner_has_its_descriptor_still(void **state)
+{
+	struct diverter d;
+
+	begin(&d, state, HEAD);
+	divert(&d);
+	server_fixture_pass(d.peer.f, HTTP_BODY_IDLE_MS + 1);
+	assert_int_equal(d.n_stops, 1);
+	peer_expect_end(&d.peer, "");
+	end(&d);
+}
+
 /* The rest is dropped, as that of any body that nobody wants. */
 static void test_divert_early_answer_keeps_the_connection(void **state)
 {
@@ -345,6 +358,7 @@ int main(void)
 		T(test_divert_peer_that_resets_while_its_bytes_are_lent_stops_the_owner),
 		T(test_divert_reading_may_take_its_time),
 		T(test_divert_peer_that_ends_its_side_while_its_bytes_are_lent_may_wait),
+		T(test_divert_connection_ends_although_the_owner_has_its_descriptor_still),
 		T(test_divert_early_answer_keeps_the_connection),
 		T(test_divert_answer_to_bytes_that_nobody_has_read_drops_them),
 	};

@@ -33,8 +33,9 @@ struct stream_ops {
 	 */
 	int (*lend_socket)(struct stream *s);
 	/*
-	 * Optional: a descriptor of the caller's own that reads the same bytes, one of both at a time.
-	 * -1: there is none now. A stream that changes the bytes has none at all.
+	 * Optional: a descriptor of the caller's own that reads the same bytes, one of both at a time,
+	 * and finds their end when the stream is closed. -1: there is none now. A stream that changes
+	 * the bytes has none at all.
 	 */
 	int (*lend_input)(struct stream *s);
 	/* Which facts on_ready is wanted for. Repeating costs nothing. */

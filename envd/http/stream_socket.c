@@ -24,6 +24,7 @@ struct stream_socket {
 	int fd;
 	unsigned wanted;
 	int unsent_max;
+	bool has_lent_input;
 };
 
 static ptrdiff_t stream_socket_read(struct stream *s, void *data, size_t len)
@@ -74,6 +75,7 @@ static int stream_socket_lend_input(struct stream *s)
 {
 	struct stream_socket *k = CONTAINER_OF(s, struct stream_socket, base);
 
+	k->has_lent_input = true;
 	return fcntl(k->fd, F_DUPFD_CLOEXEC, 0);
 }
 
@@ -134,6 +136,8 @@ static void stream_socket_close(struct stream *s, bool abrupt)
 
 	if (abrupt)
 		(void)setsockopt(k->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	else if (k->has_lent_input) /* there may be a duplicate still */
+		(void)shutdown(k->fd, SHUT_RDWR);
 	uv_close((uv_handle_t *)&k->poll, stream_socket_on_closed);
 	close_fdp(&k->fd); /* uv_close has taken it out of the poll set */
 }
