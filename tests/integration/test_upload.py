@@ -22,6 +22,7 @@ import unittest
 import urllib.parse
 
 from envd import DEADLINE_S, Envd
+from fuse import Fuse
 from processes import MIB, ROOT, wait_for
 
 RAW = {"Content-Type": "application/octet-stream"}
@@ -692,6 +693,26 @@ class WaitingTest(Uploads):
         for s in stalled:
             s.close()
         wait_for(lambda: self.open_files() == [], "their files to be closed")
+
+    def test_file_system_that_is_stuck_holds_up_its_own_uploads_only(self):
+        os.mkdir(self.path("mount"))
+        try:
+            fuse = Fuse(self.path("mount"))
+        except OSError as error:
+            self.skipTest(f"no FUSE: {error}")
+        self.addCleanup(fuse.close)
+        fuse.stick()
+        for i in range(40):
+            s = self.envd.connect()
+            self.addCleanup(s.close)
+            s.sendall(head(f"/files?path={self.path(f'mount/{i}')}", RAW, 10 * MIB) + b"x" * MIB)
+        began = time.monotonic()
+        self.assertEqual(self.envd.request("GET", "/health").status, 204)
+        self.assertEqual(self.envd.request("POST", "/init", b"{}").status, 204)
+        self.assertLess(time.monotonic() - began, 1)
+        for size in (1, MIB):
+            self.assert_written(self.put("other", b"x" * size), "other")
+        self.assertLess(time.monotonic() - began, 5)
 
     def test_end_of_the_daemon_does_not_wait_for_a_stalled_client(self):
         s, _ = self.stream()
