@@ -34,5 +34,5 @@ extern const size_t filesystem_n_methods;
 struct filesystem_service *filesystem_service_new(struct loop *loop,
                                                   const struct defaults *defaults);
 
-/* When no call is left; frees itself when the last job has ended. */
+/* When nobody waits for a call any more; frees itself when the last job has ended. */
 void filesystem_service_close(struct filesystem_service *service);

@@ -317,23 +317,73 @@ static void fill_answers(struct answer **answers, size_t n)
 	}
 }
 
+/* Events that no job has to look up. */
+static void make_and_remove_many(struct watch_fixture *f, const char *id)
+{
+	char name[64];
+
+	for (unsigned step = 0; step < 2; step++) {
+		for (unsigned i = 0; i < 2000; i++) {
+			(void)snprintf(name, sizeof name, "a-file-with-a-long-name-%u", i);
+			if (step == 0)
+				watch_fixture_make(f, name);
+			else
+				assert_int_equal(unlink(watch_fixture_path(f, name)), 0);
+		}
+		if (step == 0)
+			expect(f, "GetWatcherEvents", id, 200, "-1999\"");
+	}
+}
+
 static void test_poller_whose_events_find_no_memory_has_lost_them(void **state)
 {
 	struct answer *answers[ANSWER_TOTAL_MAX / ANSWER_MAX + 1];
+	struct fake_exchange *first, *second;
 	struct watch_fixture f;
+	struct busy_pool pool;
+	const char *id;
+
+	watch_fixture_begin(&f, state);
+	id = create(&f, "{\"path\":\"%s\",\"includeEntry\":true}");
+	make_and_remove_many(&f, id); /* more than ANSWER_FREE_MAX of JSON */
+	fill_answers(answers, ARRAY_SIZE(answers));
+	busy_pool_begin(&pool, f.loop);
+	first = ask(&f, "GetWatcherEvents", id);
+	while (f.service->n_job_bytes == 0)
+		loop_fixture_turn(f.loop, 1);
+	second = wait_for_entries(&f, id); /* of what happens later */
+	sem_post(&pool.gate);              /* one thread, so the first one comes first */
+	watch_fixture_expect(&f, first, 500, OVERFLOW);
+	watch_fixture_expect(&f, second, 500, OVERFLOW);
+	busy_pool_end(&pool);
+	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+		answer_free(answers[i]);
+	expect(&f, "GetWatcherEvents", id, 500, OVERFLOW);
+	assert_int_equal(f.service->n_job_bytes, 0);
+	expect(&f, "RemoveWatcher", id, 200, "{}");
+	watch_fixture_await_watches(&f, 0);
+	watch_fixture_end(&f);
+}
+
+static void test_poll_that_finds_no_memory_when_its_poller_is_removed_ends_alone(void **state)
+{
+	struct answer *answers[ANSWER_TOTAL_MAX / ANSWER_MAX + 1];
+	struct fake_exchange *x;
+	struct watch_fixture f;
+	struct busy_pool pool;
 	const char *id;
 
 	watch_fixture_begin(&f, state);
 	id = create(&f, "{\"path\":\"%s\"}");
-	watch_fixture_change(&f, 40000); /* of 40 bytes: some MiB of JSON */
+	make_and_remove_many(&f, id);
 	fill_answers(answers, ARRAY_SIZE(answers));
-	expect(&f, "GetWatcherEvents", id, 500, OVERFLOW);
+	busy_pool_begin(&pool, f.loop);
+	x = wait_for_job(&f, id);
+	expect(&f, "RemoveWatcher", id, 200, "{}");
+	busy_pool_end(&pool);
+	watch_fixture_expect(&f, x, 500, OVERFLOW);
 	for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
 		answer_free(answers[i]);
-	expect(&f, "GetWatcherEvents", id, 500, OVERFLOW);
-	watch_fixture_await_watches(&f, 0);
-	assert_int_equal(f.service->n_job_bytes, 0);
-	expect(&f, "RemoveWatcher", id, 200, "{}");
 	watch_fixture_end(&f);
 }
 
@@ -404,6 +454,7 @@ int main(void)
 		T(test_poll_whose_client_leaves_with_its_events_frees_them),
 		T(test_poller_that_nobody_asks_fails_until_it_is_removed),
 		T(test_poller_whose_events_find_no_memory_has_lost_them),
+		T(test_poll_that_finds_no_memory_when_its_poller_is_removed_ends_alone),
 		T(test_polls_count_among_file_operations_while_they_have_events),
 		T(test_pollers_are_limited),
 		T(test_poller_ends_with_the_service_but_a_poll_that_has_events_answers),
