@@ -52,6 +52,7 @@ struct files_body {
 	/* Once opened. */
 	enum files_form form;
 	struct metadata metadata;
+	char *path; /* of FORM_RAW, resolved, until it is open */
 	struct gunzip *gunzip;
 	struct multipart multipart;
 	struct upload upload; /* of the open file, or none */
@@ -134,6 +135,7 @@ void files_body_free(struct files_body *b)
 	upload_deinit(&b->upload);
 	if (b->form == FORM_PARTS)
 		multipart_deinit(&b->multipart);
+	free(b->path);
 	gunzip_free(b->gunzip);
 	tdestroy(b->written.by_name, keep_node);
 	for (size_t i = 0; i < b->written.n; i++)
@@ -218,17 +220,26 @@ static int open_file(struct files_body *b, const char *path, struct err *e)
 	return upload_open(&b->upload, path, user->uid, user->gid, b->announced, e);
 }
 
-static int open_raw(struct files_body *b, struct err *e)
+/* As soon as the body is known to be what it says: no file is emptied for one that is not gzip. */
+static int open_raw_file(struct files_body *b, struct err *e)
 {
 	CLEANUP(freep) char *path = NULL;
 
+	if (!b->path || (b->gunzip && !gunzip_has_begun(b->gunzip)))
+		return 0;
+	path = TAKE_PTR(b->path);
+	return open_file(b, path, e);
+}
+
+static int open_raw(struct files_body *b, struct err *e)
+{
 	if (!b->request.path)
 		return err_set(e, ERR_INVALID,
 		               "path query parameter is required for raw body upload");
-	if (resolve(b, b->request.path, &path, e) < 0)
+	if (resolve(b, b->request.path, &b->path, e) < 0)
 		return -1;
 	b->form = FORM_RAW;
-	return open_file(b, path, e);
+	return open_raw_file(b, e);
 }
 
 static int open_coding(struct files_body *b, struct err *e)
@@ -492,7 +503,7 @@ static int refuse_input(const struct files_body *b, const char *why, struct err 
 		return err_set(e, ERR_INVALID,
 		               "error decompressing request body: failed to create gzip reader: %s",
 		               why);
-	if (has_file(b))
+	if (b->form == FORM_RAW || has_file(b))
 		return err_set(e, ERR_INTERNAL, "error writing file: %s", why);
 	return err_set(e, ERR_INTERNAL, "error reading form: multipart: NextPart: %s", why);
 }
@@ -515,6 +526,8 @@ static int write_inflated(struct files_body *b, struct span *input, struct err *
 
 		if (n < 0)
 			return refuse_gzip(b, e);
+		if (open_raw_file(b, e) < 0)
+			return -1;
 		if (n == 0)
 			return 0;
 		if (write_decoded(b, (struct span){ piece, (size_t)n }, e) < 0)

@@ -39,8 +39,8 @@ struct files_body *files_body_new(struct files_request *request,
 void files_body_free(struct files_body *b); /* closes what is open; NULL is nothing */
 
 /*
- * First: looks the user up, checks the head, and opens the file where it is known already. So what
- * is refused for one of these is refused before the body is read.
+ * First: looks the user up, checks the head, and opens the file where it is known already and the body
+ * needs no decoding. So what is refused for one of these is refused before the body is read.
  */
 int files_body_open(struct files_body *b, struct err *e) MUST_CHECK;
 

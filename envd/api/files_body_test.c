@@ -447,6 +447,23 @@ static void test_body_that_is_not_gzip_is_refused(void **state)
 	check_refused(s, ERR_INVALID, READER "gzip: invalid header");
 }
 
+/* Go reads the header before it looks at the path: what is no gzip costs nobody his file. */
+static void test_body_that_is_not_gzip_leaves_the_file_as_it_was(void **state)
+{
+	struct scene *s = *state;
+
+	s->fields = RAW;
+	s->path = "g";
+	say(s, "old");
+	check_answer(s, "[{\"name\":\"g\",\"path\":\"@/g\",\"type\":\"file\"}]");
+	s->fields = RAW GZIP;
+	check_refused(s, ERR_INVALID, READER "gzip: invalid header");
+	check_file(s, "g", "old");
+	buf_reset(&s->body, SIZE_MAX);
+	check_refused(s, ERR_INVALID, READER "EOF");
+	check_file(s, "g", "old");
+}
+
 static void test_body_gzip_that_breaks_later_is_a_write_error(void **state)
 {
 	struct scene *s = *state;
@@ -502,6 +519,7 @@ int main(void)
 		T(test_body_gzip_is_inflated_member_by_member),
 		T(test_body_gzip_covers_the_whole_form),
 		T(test_body_that_is_not_gzip_is_refused),
+		T(test_body_that_is_not_gzip_leaves_the_file_as_it_was),
 		T(test_body_gzip_that_breaks_later_is_a_write_error),
 		T(test_body_gzip_bomb_is_written_turn_by_turn),
 	};
