@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -18,8 +19,9 @@
 /* Fields of one answer; Content-Length and Date are the exchange's. */
 #define FILES_ANSWER_FIELDS_MAX 6u
 
-/* Bytes of a Content-Disposition: a name has 255, each of which may be escaped, and room. */
-#define FILES_DISPOSITION_MAX (3u * 255u + 64u)
+/* Bytes of a Content-Disposition: a name has as many as a path at the most (on FUSE; elsewhere 255 or, in
+ * UTF-16, 765), each of which may be escaped, and room. */
+#define FILES_DISPOSITION_MAX (3u * PATH_MAX + 64u)
 
 /* What is known of the file and the request. All borrowed, and needed as long as the answer. */
 struct files_content {

@@ -1,5 +1,6 @@
 #include "api/files_answer.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ static const struct files_content twelve = {
 static const char *answer(struct files_answer *a, const char *fields,
                           const struct files_content *content)
 {
-	static char lines[2048];
+	static char lines[4u * PATH_MAX];
 	struct fake_exchange *f = fake_new(HTTP_1_1, "GET", fields);
 	struct files_content c = *content;
 	struct exchange *x = &f->x;
@@ -86,7 +87,7 @@ static void test_files_answer_disposition_is_written_as_go_writes_it(void **stat
 	};
 	struct files_content c = twelve;
 	struct files_answer a;
-	char name[256], expected[1024];
+	char name[PATH_MAX], expected[1024];
 
 	UNUSED(state);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -94,14 +95,15 @@ static void test_files_answer_disposition_is_written_as_go_writes_it(void **stat
 		snprintf(expected, sizeof expected, "Content-Disposition: %s\n", table[i][1]);
 		assert_memory_equal(answer(&a, "", &c), expected, strlen(expected));
 	}
-	/* The longest name there is. */
+	/* The longest name that a path can hold: FUSE has them. */
 	memset(name, '\xFF', sizeof name);
 	name[0] = '/';
-	name[255] = '\0';
+	name[PATH_MAX - 1] = '\0';
 	c.path = name;
 	assert_memory_equal(answer(&a, "", &c) + strlen("Content-Disposition: "),
 	                    "inline; filename*=utf-8''%FF", strlen("inline; filename*=utf-8''%FF"));
-	assert_int_equal(a.fields[0].value.len, strlen("inline; filename*=utf-8''") + 3 * 254);
+	assert_int_equal(a.fields[0].value.len,
+	                 strlen("inline; filename*=utf-8''") + 3 * (PATH_MAX - 2));
 }
 
 /* The name in the query tells the type, the name on disk what it is called. */
