@@ -1,6 +1,7 @@
 """A FUSE file system for a test: an empty directory in which directories can be made, and which can be stuck."""
 import ctypes
 import os
+import select
 import stat
 import struct
 import threading
@@ -49,12 +50,13 @@ class Fuse:
 
     def serve(self):
         while True:
+            select.select([self.fd], [], [])
+            self.moves.wait()  # who waits for a request that has been read cannot even be killed
             try:
                 request = os.read(self.fd, REQUEST_MAX)
             except OSError:  # unmounted
                 return
             _, operation, unique, node = struct.unpack_from("<IIQQ", request)
-            self.moves.wait()
             if operation in SILENT:
                 continue
             answer = self.answer(operation, node)

@@ -685,15 +685,19 @@ class PollTest(Both, WatchTest):
         self.assertEqual(self.told(watcher), [("CREATE", "a")])
         watcher.close()
 
+    def ask_in_vain(self, envd, fuse):
+        """A connection with a CreateWatcher that waits for a file system."""
+        body = json.dumps({"path": fuse.path + "/d", "allowNetworkMounts": True}).encode()
+        client = envd.connect()
+        client.sendall(f"POST {SERVICE}CreateWatcher HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+                       f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        return client
+
     def test_a_file_system_that_is_stuck_delays_its_own_watchers_only(self):
         fuse = self.mount()
         stuck = self.start(Polled, path=fuse.path, allowNetworkMounts=True)
         fuse.stick()
-        clients = [socket.create_connection(("127.0.0.1", self.envd.port)) for _ in range(8)]
-        body = json.dumps({"path": fuse.path + "/d", "allowNetworkMounts": True}).encode()
-        for client in clients:
-            client.sendall(f"POST {SERVICE}CreateWatcher HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
-                           f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        clients = [self.ask_in_vain(self.envd, fuse) for _ in range(8)]
         self.assertEqual(self.envd.request("GET", "/health").status, 204)
         watcher = self.start(Polled, includeEntry=True)
         write(self.at("a"))
@@ -703,3 +707,15 @@ class PollTest(Both, WatchTest):
         for client in clients:
             client.close()
         self.assertEqual(self.envd.request("GET", "/health").status, 204)
+
+    def test_the_daemon_ends_while_a_file_system_is_stuck(self):
+        fuse = self.mount()
+        envd = Envd()
+        fuse.stick()
+        client = self.ask_in_vain(envd, fuse)
+        self.assertEqual(envd.request("GET", "/health").status, 204)
+        envd.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "asked to end" in envd.process.stdout.readline().decode(), "the first signal")
+        envd.process.send_signal(signal.SIGTERM)  # it waits no longer for calls
+        self.assertEqual(envd.end()[0], 0)
+        client.close()
