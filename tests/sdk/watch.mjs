@@ -186,7 +186,7 @@ test('js_watch_may_be_of_network_mounts_too', watching({ allowNetworkMounts: tru
 }))
 
 test('js_watch_ends_with_its_time', inFolder(async (folder) => {
-	const watch = await Watch.start(folder, { timeoutMs: 100 })
+	const watch = await Watch.start(folder, { timeoutMs: 1000 })
 	await until(() => watch.exits.length > 0)
 	assert.ok(watch.exits[0] instanceof TimeoutError, watch.exits[0]?.stack)
 }))

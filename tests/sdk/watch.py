@@ -247,7 +247,7 @@ async def watch_may_be_of_network_mounts_too(s):
 
 @test_of(IS_ASYNC)
 async def watch_ends_with_its_time(s):
-    async with watched_folder(s, timeout=0.1) as (watch, _):
+    async with watched_folder(s, timeout=1) as (watch, _):
         async def is_over():
             await asyncio.sleep(0)
             return watch.exits
