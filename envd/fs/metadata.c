@@ -132,15 +132,17 @@ static const char *names_next(const struct names *names, size_t *at)
 static const char *value_read(const char *path, const char *name, struct arena *memory)
 {
 	char *value;
-	ssize_t len = getxattr(path, name, NULL, 0);
+	ssize_t len = getxattr(path, name, NULL, 0), room = len + 1;
 
 	if (len < 0 || (size_t)len > VALUE_MAX)
 		return NULL;
-	value = arena_alloc(memory, (size_t)len + 1);
+	value = arena_alloc(memory, (size_t)room);
 	if (!value)
 		return NULL;
-	len = getxattr(path, name, value, (size_t)len);
-	if (len < 0 || memchr(value, '\0', (size_t)len) || !utf8_is_valid(value, (size_t)len))
+	/* It may have become longer, and no room would be the question for its length again. */
+	len = getxattr(path, name, value, (size_t)room);
+	if (len < 0 || len == room || memchr(value, '\0', (size_t)len) ||
+	    !utf8_is_valid(value, (size_t)len))
 		return NULL;
 	value[len] = '\0';
 	return value;

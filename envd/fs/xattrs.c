@@ -46,7 +46,8 @@ static ssize_t read_value(int fd, const char *name, char *first, char **out_valu
 	value = try_malloc((size_t)len + 1);
 	if (!value)
 		return -ENOMEM;
-	len = fgetxattr(fd, name, value, (size_t)len);
+	/* With the byte more: it may have changed, and no room would be the question for its length. */
+	len = fgetxattr(fd, name, value, (size_t)len + 1);
 	if (len < 0) {
 		len = -errno;
 		free(value);
