@@ -82,6 +82,16 @@ static int check_types(const struct place *from, const struct place *to)
 	return to->has_slash || S_ISDIR(source.st_mode) ? -ENOTDIR : 0;
 }
 
+/* Of one file rename(2) leaves both names, were they seen through one mount. */
+static bool is_same_file(const struct place *from, const struct place *to)
+{
+	struct stat source, destination;
+
+	return fstatat(from->fd, from->name, &source, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(to->fd, to->name, &destination, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       source.st_dev == destination.st_dev && source.st_ino == destination.st_ino;
+}
+
 /* Whether a name can be taken out of the directory; better before the copy than after it. */
 static int check_can_remove(const struct place *from)
 {
@@ -142,6 +152,8 @@ static int move_by_copy(const struct move *m, struct err *e)
 		rc = place_open(&to, m->destination);
 	if (rc == 0)
 		rc = check_types(&from, &to);
+	if (rc == 0 && is_same_file(&from, &to))
+		return 0;
 	if (rc == 0)
 		rc = check_can_remove(&from);
 	if (rc < 0)

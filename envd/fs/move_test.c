@@ -358,21 +358,47 @@ static void test_move_of_a_mount_point_is_busy(void **state)
 	tree_unmount(t, "there");
 }
 
-/* The rename says "other file system", for the kernel sees two; they are one. */
-static void test_move_into_itself_through_a_second_mount_is_refused(void **state)
+/* "d/file", and "d" once more as "again". The rename says "other file system", for the kernel sees two;
+ * they are one. */
+static bool begin_twice(struct tree *t)
 {
-	struct tree *t = *state;
-	CLEANUP(err_clear) struct err e = { 0 };
 	CLEANUP(freep) char *source = NULL;
 
 	tree_dir(t, "d");
 	tree_file(t, "d/file", "x");
 	tree_dir(t, "again");
 	source = xstrdup(tree_in(t, "d"));
-	if (mount(source, tree_in(t, "again"), NULL, MS_BIND, NULL) < 0) {
-		print_message("cannot mount a directory twice: skipped\n");
+	if (mount(source, tree_in(t, "again"), NULL, MS_BIND, NULL) == 0)
+		return true;
+	print_message("cannot mount a directory twice: skipped\n");
+	return false;
+}
+
+/* As within one mount, where rename(2) leaves both names. */
+static void test_move_onto_the_same_file_through_a_second_mount_changes_nothing(void **state)
+{
+	struct tree *t = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+
+	if (!begin_twice(t))
 		skip();
-	}
+	assert_int_equal(move(t, "again/file", "d/file", &never, &e), 0);
+	check_text(t, "d/file", "x");
+	assert_int_equal(linkat(t->fd, "d/file", t->fd, "d/link", 0), 0);
+	assert_int_equal(move(t, "again/link", "d/file", &never, &e), 0);
+	check_text(t, "d/file", "x");
+	check_text(t, "d/link", "x");
+	check_no_temp(t, "d");
+	tree_unmount(t, "again");
+}
+
+static void test_move_into_itself_through_a_second_mount_is_refused(void **state)
+{
+	struct tree *t = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+
+	if (!begin_twice(t))
+		skip();
 	assert_int_equal(move(t, "d", "again/x", &never, &e), -1);
 	assert_int_equal(e.kind, ERR_INTERNAL);
 	assert_non_null(strstr(err_text(&e), "error renaming: rename /"));
@@ -400,6 +426,7 @@ int main(void)
 		T(test_move_that_nobody_waits_for_leaves_all_as_it_was),
 		T(test_move_of_what_cannot_be_removed_is_not_begun),
 		T(test_move_of_a_mount_point_is_busy),
+		T(test_move_onto_the_same_file_through_a_second_mount_changes_nothing),
 		T(test_move_into_itself_through_a_second_mount_is_refused),
 	};
 
