@@ -30,8 +30,9 @@ static int missing_dir_make(const char *path, uid_t uid, gid_t gid, int *out_err
 		return fail(out_errno, "stat directory: stat", path, e);
 	if (mkdir(path, MISSING_DIR_MODE) < 0 && errno != EEXIST)
 		return fail(out_errno, "create directory: mkdir", path, e);
-	/* Also when somebody else was faster and has not come so far yet. */
-	if (chown(path, uid, gid) < 0)
+	/* What was in the way may be a link that leads nowhere. Otherwise somebody else was faster and has
+	 * perhaps not come so far yet; or puts a link in its place: nothing behind that is given away. */
+	if (stat(path, &st) < 0 || lchown(path, uid, gid) < 0)
 		return fail(out_errno, "chown directory: chown", path, e);
 	return 0;
 }

@@ -1,5 +1,6 @@
 #include "fs/missing.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -19,6 +20,26 @@ struct fixture {
 	char *dir;
 	char path[4096];
 };
+
+/* What the next new directory becomes a link to as soon as it is made; NULL: it stays. */
+static const char *exchanged_for;
+
+/* In front of the C library's. */
+int mkdir(const char *path, mode_t mode)
+{
+	typedef int make_function(const char *, mode_t);
+	make_function *make;
+	int rc;
+
+	*(void **)&make = dlsym(RTLD_NEXT, "mkdir");
+	rc = make(path, mode);
+	if (rc == 0 && exchanged_for) {
+		assert_int_equal(rmdir(path), 0);
+		assert_int_equal(symlink(exchanged_for, path), 0);
+		exchanged_for = NULL;
+	}
+	return rc;
+}
 
 static int setup(void **state)
 {
@@ -141,6 +162,23 @@ static void test_missing_dirs_made_by_several_at_once_are_made_by_all(void **sta
 	check_dir(f, "0/a/b/c/d/e/f", UID);
 }
 
+/* Its parent may be the user's, who may put there what he likes. */
+static void test_missing_dirs_that_were_exchanged_give_nothing_else_away(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	CLEANUP(freep) char *victim = NULL;
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(mkdir(in(f, "victim"), 0700), 0);
+	victim = xstrdup(f->path);
+	exchanged_for = victim;
+	assert_int_equal(missing_dirs_make(in(f, "new"), UID, GID, NULL, &e), 0);
+	assert_null(exchanged_for);
+	check_dir(f, "victim", 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -150,6 +188,7 @@ int main(void)
 		T(test_missing_dirs_below_what_is_none_are_refused),
 		T(test_missing_dirs_go_through_links),
 		T(test_missing_dirs_made_by_several_at_once_are_made_by_all),
+		T(test_missing_dirs_that_were_exchanged_give_nothing_else_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
