@@ -109,7 +109,7 @@ static int finish_named(const struct copying *c, const char *name, const struct 
 	                    &has_owner);
 
 	if (rc == 0 && !S_ISLNK(st->stx_mode) &&
-	    fchmodat(to_fd(c), name, mode_of(st, has_owner), 0) < 0)
+	    fchmodat(to_fd(c), name, mode_of(st, has_owner), AT_SYMLINK_NOFOLLOW) < 0)
 		rc = -errno;
 	times_of(st, times);
 	if (rc == 0 && utimensat(to_fd(c), name, times, AT_SYMLINK_NOFOLLOW) < 0)
@@ -140,7 +140,7 @@ static int copy_file(const struct copying *c, const char *name)
 	CLEANUP(close_fdp) int from = -1;
 	int to, rc;
 
-	from = openat(from_fd(c), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	from = openat(from_fd(c), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (from < 0)
 		return -errno;
 	to = openat(to_fd(c), to_name(c, name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,

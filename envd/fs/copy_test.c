@@ -1,5 +1,6 @@
 #include "fs/copy.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -23,6 +24,26 @@
 #include "tests/support/test.h"
 
 static const atomic_bool never;
+
+/* What a copy becomes a link to as soon as its owner was set; NULL: it stays. */
+static const char *exchanged_for;
+
+/* In front of the C library's. */
+int fchownat(int fd, const char *name, uid_t uid, gid_t gid, int flags)
+{
+	typedef int chown_function(int, const char *, uid_t, gid_t, int);
+	chown_function *chown_at;
+	int rc;
+
+	*(void **)&chown_at = dlsym(RTLD_NEXT, "fchownat");
+	rc = chown_at(fd, name, uid, gid, flags);
+	if (exchanged_for) {
+		assert_int_equal(unlinkat(fd, name, 0), 0);
+		assert_int_equal(symlinkat(exchanged_for, fd, name), 0);
+		exchanged_for = NULL;
+	}
+	return rc;
+}
 
 static int copy_within(struct tree *t, const char *from, const char *to,
                        const atomic_bool *is_abandoned, struct err *e)
@@ -178,6 +199,24 @@ static void test_copy_of_special_files_is_special_files(void **state)
 	    mknod(tree_in(t, "d/block"), S_IFBLK | 0600, makedev(250, 7)) < 0)
 		print_message("cannot make devices\n");
 	check_copies(t, "d", "e");
+}
+
+/* The directory that it is made in may be the user's, who may put there what he likes. */
+static void test_copy_that_was_exchanged_gives_nothing_else_away(void **state)
+{
+	struct tree *t = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	struct stat st;
+
+	tree_file(t, "victim", "x");
+	assert_int_equal(fchmodat(t->fd, "victim", 0600, 0), 0);
+	assert_int_equal(mkfifo(tree_in(t, "fifo"), 0600), 0);
+	assert_int_equal(fchmodat(t->fd, "fifo", 0666, 0), 0);
+	exchanged_for = "victim";
+	(void)!copy_within(t, "fifo", "copy", &never, &e);
+	assert_null(exchanged_for);
+	assert_int_equal(fstatat(t->fd, "victim", &st, 0), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
 static void test_copy_of_a_tree_keeps_all_there_is(void **state)
@@ -412,6 +451,7 @@ int main(void)
 		T(test_copy_has_no_access_list_that_its_source_has_not),
 		T(test_copy_of_links_is_links),
 		T(test_copy_of_special_files_is_special_files),
+		T(test_copy_that_was_exchanged_gives_nothing_else_away),
 		T(test_copy_of_a_tree_keeps_all_there_is),
 		T(test_copy_keeps_several_names_of_one_file),
 		T(test_copy_of_one_of_several_names_is_a_file_of_its_own),
