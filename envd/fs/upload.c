@@ -130,7 +130,7 @@ int upload_open(struct upload *u, const char *path, uid_t uid, gid_t gid, int64_
 		return refuse_open(path, errno, e);
 	if (check_opened(fd, path, &st, e) < 0)
 		return -1;
-	if (!exists || (S_ISREG(st.st_mode) && (st.st_uid != uid || st.st_gid != gid)))
+	if (S_ISREG(st.st_mode) && (!exists || st.st_uid != uid || st.st_gid != gid))
 		if (give(fd, path, uid, gid, e) < 0)
 			return -1;
 	u->fd = TAKE_FD(fd);

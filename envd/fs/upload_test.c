@@ -1,10 +1,13 @@
 #include "fs/upload.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -22,6 +25,24 @@ struct fixture {
 	char path[4096];
 	char text[3 * UPLOAD_HELD_MAX];
 };
+
+/* What is made only after somebody has looked for it; NULL: nothing is. */
+static const char *comes_late;
+
+/* In front of the C library's. */
+int stat(const char *path, struct stat *st)
+{
+	typedef int stat_function(const char *, struct stat *);
+	stat_function *look;
+
+	if (comes_late && strcmp(path, comes_late) == 0) {
+		comes_late = NULL;
+		errno = ENOENT;
+		return -1;
+	}
+	*(void **)&look = dlsym(RTLD_NEXT, "stat");
+	return look(path, st);
+}
 
 static int setup(void **state)
 {
@@ -246,6 +267,24 @@ static void test_upload_device_keeps_its_owner(void **state)
 	assert_int_equal(st.st_uid, 0);
 }
 
+static void test_upload_device_that_comes_late_keeps_its_owner(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(err_clear) struct err e = { 0 };
+	CLEANUP(freep) char *path = xstrdup(in(f, "null"));
+	struct stat st;
+
+	if (mknod(path, S_IFCHR | 0666, makedev(1, 3)) < 0) {
+		print_message("cannot make devices: skipped\n");
+		skip();
+	}
+	comes_late = path;
+	assert_int_equal(put(path, UID, GID, "x", &none, &e), 0);
+	assert_null(comes_late);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, geteuid());
+}
+
 /* A file of /proc takes a command in one write, and perhaps no owner. */
 static void test_upload_pieces_of_a_command_are_one_write(void **state)
 {
@@ -359,6 +398,7 @@ int main(void)
 		T(test_upload_file_in_the_way_is_named),
 		T(test_upload_full_disk_is_told_with_what_was_announced),
 		T(test_upload_device_keeps_its_owner),
+		T(test_upload_device_that_comes_late_keeps_its_owner),
 		T(test_upload_pieces_of_a_command_are_one_write),
 		T(test_upload_pieces_of_a_file_are_seen_at_once),
 		T(test_upload_any_split_gives_the_same_file),
