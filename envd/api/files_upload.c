@@ -111,6 +111,18 @@ struct files_upload {
 
 /* ---- the window ---- */
 
+/* As large as the body, if that is said and small: then it all fits. */
+static bool window_init(struct window *w, const struct http_request *request)
+{
+	w->size = EXCHANGE_WINDOW;
+	if (!request->has_body || request->content_length == 0)
+		w->size = 1;
+	else if (request->content_length > 0)
+		w->size = MIN((uint64_t)request->content_length, w->size);
+	w->bytes = try_malloc(w->size);
+	return w->bytes;
+}
+
 static void window_put(struct window *w, const void *data, size_t len)
 {
 	size_t end, first;
@@ -240,8 +252,8 @@ static void upload_leave(struct files_upload *u)
 	if (u->state.now == UPLOAD_QUEUED)
 		return;
 	all->n_reading--;
-	next = list_take_first(&all->waiting);
-	if (next)
+	/* More than one where there is no memory to begin with. */
+	while (all->n_reading < FILES_UPLOADS_MAX && (next = list_take_first(&all->waiting)))
 		upload_begin(CONTAINER_OF(next, struct files_upload, waiting));
 }
 
@@ -249,6 +261,12 @@ static void upload_end(struct files_upload *u)
 {
 	upload_leave(u);
 	upload_free(u);
+}
+
+static void upload_refuse(struct files_upload *u, const char *why)
+{
+	rest_error(&u->x, 503, why);
+	upload_end(u);
 }
 
 static void upload_answer(struct files_upload *u)
@@ -358,6 +376,10 @@ static void upload_advance(struct task *task)
 
 static void upload_begin(struct files_upload *u)
 {
+	if (!window_init(&u->window, &u->x->request)) {
+		upload_refuse(u, "out of memory");
+		return;
+	}
 	state_move(&u->state, UPLOAD_IDLE);
 	u->api->uploads.n_reading++;
 	timer_stop(&u->api->loop->timers, &u->patience);
@@ -416,22 +438,8 @@ static void on_stop(struct exchange *x)
 
 static void on_patience_due(struct timer *timer)
 {
-	struct files_upload *u = CONTAINER_OF(timer, struct files_upload, patience);
-
-	rest_error(&u->x, 503, "too many uploads at once");
-	upload_end(u);
-}
-
-/* As large as the body, if that is said and small: then it all fits. */
-static bool window_init(struct window *w, const struct http_request *request)
-{
-	w->size = EXCHANGE_WINDOW;
-	if (!request->has_body || request->content_length == 0)
-		w->size = 1;
-	else if (request->content_length > 0)
-		w->size = MIN((uint64_t)request->content_length, w->size);
-	w->bytes = try_malloc(w->size);
-	return w->bytes;
+	upload_refuse(CONTAINER_OF(timer, struct files_upload, patience),
+	              "too many uploads at once");
 }
 
 static struct files_upload *upload_new(struct api *api, struct files_request *request,
@@ -447,7 +455,7 @@ static struct files_upload *upload_new(struct api *api, struct files_request *re
 	state_init(&u->state, upload_rules, ARRAY_SIZE(upload_rules), UPLOAD_QUEUED, "upload",
 	           ++n_uploads);
 	u->work.body = files_body_new(request, x);
-	if (!u->work.body || !window_init(&u->window, &x->request)) {
+	if (!u->work.body) {
 		upload_free(u);
 		return NULL;
 	}

@@ -522,6 +522,27 @@ static void test_upload_beyond_the_limit_waits_for_another_to_end(void **state)
 	scene_end(&s);
 }
 
+/* The limit is one of memory: who waits has no window yet. */
+static void test_upload_without_memory_for_its_window_is_refused_and_the_next_begins(void **state)
+{
+	struct fake_exchange *all[FILES_UPLOADS_MAX], *refused, *next;
+	struct scene s;
+
+	scene_begin(&s, state);
+	open_all(&s, all);
+	refused = post(&s, RAW, -1, false);
+	next = post(&s, RAW, -1, false);
+	(void)mem_fail_nth(1);
+	fake_gone(all[0]);
+	assert_int_equal(mem_fail_nth(0), 1);
+	fake_free(all[0]);
+	check_answer(&s, refused, 503, "{\"code\":503,\"message\":\"out of memory\"}\n");
+	fake_end(next, EXCHANGE_BODY_COMPLETE);
+	check_written(&s, next);
+	close_all(all, 1);
+	scene_end(&s);
+}
+
 static void test_upload_that_waits_too_long_is_refused(void **state)
 {
 	struct fake_exchange *all[FILES_UPLOADS_MAX], *next;
@@ -562,6 +583,7 @@ int main(void)
 		T(test_upload_whose_client_leaves_between_jobs_ends),
 		T(test_upload_whose_client_leaves_before_its_job_runs_writes_nothing),
 		T(test_upload_beyond_the_limit_waits_for_another_to_end),
+		T(test_upload_without_memory_for_its_window_is_refused_and_the_next_begins),
 		T(test_upload_that_waits_too_long_is_refused),
 	};
 
