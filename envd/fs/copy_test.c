@@ -29,17 +29,17 @@ static const atomic_bool never;
 static const char *exchanged_for;
 
 /* In front of the C library's. */
-int fchownat(int fd, const char *name, uid_t uid, gid_t gid, int flags)
+int fchownat(int fd, const char *file, uid_t owner, gid_t group, int flag)
 {
 	typedef int chown_function(int, const char *, uid_t, gid_t, int);
 	chown_function *chown_at;
 	int rc;
 
 	*(void **)&chown_at = dlsym(RTLD_NEXT, "fchownat");
-	rc = chown_at(fd, name, uid, gid, flags);
+	rc = chown_at(fd, file, owner, group, flag);
 	if (exchanged_for) {
-		assert_int_equal(unlinkat(fd, name, 0), 0);
-		assert_int_equal(symlinkat(exchanged_for, fd, name), 0);
+		assert_int_equal(unlinkat(fd, file, 0), 0);
+		assert_int_equal(symlinkat(exchanged_for, fd, file), 0);
 		exchanged_for = NULL;
 	}
 	return rc;

@@ -30,18 +30,19 @@ struct fixture {
 static const char *comes_late;
 
 /* In front of the C library's. */
-int stat(const char *path, struct stat *st)
+int stat(const char *file, struct stat *buf)
 {
 	typedef int stat_function(const char *, struct stat *);
 	stat_function *look;
 
-	if (comes_late && strcmp(path, comes_late) == 0) {
+	if (comes_late && strcmp(file, comes_late) == 0) {
 		comes_late = NULL;
+		*buf = (struct stat){ 0 };
 		errno = ENOENT;
 		return -1;
 	}
 	*(void **)&look = dlsym(RTLD_NEXT, "stat");
-	return look(path, st);
+	return look(file, buf);
 }
 
 static int setup(void **state)
