@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/macros.h"
@@ -17,16 +19,16 @@
 
 #define REQUEST_MAX (FUSE_MIN_READ_BUFFER + 65536u)
 
-static void answer(const struct fuse_fixture *f, const struct fuse_in_header *request, int error,
-                   const void *data, size_t len)
+static void answer(int fd, const struct fuse_in_header *request, int error, const void *data,
+                   size_t len)
 {
 	struct fuse_out_header head = { (uint32_t)(sizeof head + len), error, request->unique };
 	struct iovec parts[] = { { &head, sizeof head }, { (void *)data, len } };
 
-	(void)!writev(f->fd, parts, 2); /* ENOENT: whoever asked has gone */
+	(void)!writev(fd, parts, 2); /* ENOENT: whoever asked has gone */
 }
 
-static void answer_request(const struct fuse_fixture *f, const struct fuse_in_header *request)
+static void answer_request(int fd, const struct fuse_in_header *request)
 {
 	static const struct fuse_init_out init = { .major = FUSE_KERNEL_VERSION,
 		                                   .minor = FUSE_KERNEL_MINOR_VERSION,
@@ -39,75 +41,75 @@ static void answer_request(const struct fuse_fixture *f, const struct fuse_in_he
 
 	switch (request->opcode) {
 	case FUSE_INIT:
-		answer(f, request, 0, &init, sizeof init);
+		answer(fd, request, 0, &init, sizeof init);
 		return;
 	case FUSE_GETATTR:
-		answer(f, request, 0, &top, sizeof top);
+		answer(fd, request, 0, &top, sizeof top);
 		return;
 	case FUSE_STATFS:
-		answer(f, request, 0, &size, sizeof size);
+		answer(fd, request, 0, &size, sizeof size);
 		return;
 	case FUSE_OPENDIR:
-		answer(f, request, 0, &opened, sizeof opened);
+		answer(fd, request, 0, &opened, sizeof opened);
 		return;
 	case FUSE_READDIR:
 	case FUSE_RELEASEDIR:
-		answer(f, request, 0, NULL, 0);
+		answer(fd, request, 0, NULL, 0);
 		return;
 	case FUSE_FORGET:
 	case FUSE_INTERRUPT:
 		return; /* want no answer */
 	default:
-		answer(f, request, request->opcode == FUSE_LOOKUP ? -ENOENT : -ENOSYS, NULL, 0);
+		answer(fd, request, request->opcode == FUSE_LOOKUP ? -ENOENT : -ENOSYS, NULL, 0);
 	}
 }
 
-static void *serve(void *arg)
+/* Until it is unmounted: ENODEV. After a fork of a process with threads, so nothing is allocated. */
+_Noreturn static void serve(int fd)
 {
-	struct fuse_fixture *f = arg;
-	CLEANUP(freep) char *request = xmalloc(REQUEST_MAX);
+	static char request[REQUEST_MAX];
 
-	/* Until it is unmounted: ENODEV. */
-	while (read(f->fd, request, REQUEST_MAX) > 0) {
-		pthread_mutex_lock(&f->answers);
-		answer_request(f, (const struct fuse_in_header *)(const void *)request);
-		pthread_mutex_unlock(&f->answers);
-	}
-	return NULL;
+	while (read(fd, request, sizeof request) > 0)
+		answer_request(fd, (const struct fuse_in_header *)(const void *)request);
+	_exit(0);
 }
 
 bool fuse_fixture_begin(struct fuse_fixture *f, const char *path)
 {
+	CLEANUP(close_fdp) int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	char options[128];
 
-	f->fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	(void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0", f->fd);
-	if (f->fd < 0 || mount("test", path, "fuse", MS_NOSUID | MS_NODEV, options) < 0) {
+	(void)snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	if (fd < 0 || mount("test", path, "fuse", MS_NOSUID | MS_NODEV, options) < 0) {
 		print_message("cannot mount FUSE: skipped\n");
-		close_fdp(&f->fd);
 		return false;
 	}
 	f->path = xstrdup(path);
-	assert_int_equal(pthread_mutex_init(&f->answers, NULL), 0);
-	assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
+	f->server = fork();
+	assert_true(f->server >= 0);
+	if (f->server == 0)
+		serve(fd);
 	return true;
+}
+
+static void send_signal(const struct fuse_fixture *f, int number)
+{
+	assert_int_equal(kill(f->server, number), 0);
 }
 
 void fuse_fixture_freeze(struct fuse_fixture *f)
 {
-	pthread_mutex_lock(&f->answers);
+	send_signal(f, SIGSTOP);
 }
 
 void fuse_fixture_thaw(struct fuse_fixture *f)
 {
-	pthread_mutex_unlock(&f->answers);
+	send_signal(f, SIGCONT);
 }
 
 void fuse_fixture_end(struct fuse_fixture *f)
 {
 	assert_int_equal(umount2(f->path, MNT_DETACH), 0);
-	pthread_join(f->thread, NULL);
-	pthread_mutex_destroy(&f->answers);
-	close_fdp(&f->fd);
+	assert_int_equal(waitpid(f->server, NULL, 0), f->server);
 	free(f->path);
 }

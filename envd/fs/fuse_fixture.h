@@ -4,14 +4,12 @@
  */
 #pragma once
 
-#include <pthread.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct fuse_fixture {
 	char *path;
-	int fd;
-	pthread_t thread;
-	pthread_mutex_t answers; /* held: none come */
+	pid_t server; /* a process, so that it can be stopped */
 };
 
 /* At an empty directory; needs tree_own_mounts. False, with a message: it cannot be done here. */
