@@ -27,8 +27,8 @@
 /* "/proc/self/fd/" and a number. */
 #define FD_PATH_MAX 32u
 
-#define NAME_ROOM                                                                                  \
-	512u /* bytes of a name in the arena: 255, NUL, and what alignment and blocks take */
+/* Bytes of a name in the arena: 255, NUL, and what alignment and blocks take. */
+#define NAME_ROOM 512u
 
 struct watch_walk_level {
 	size_t number;

@@ -63,6 +63,8 @@ bool watches_replay(struct watches *ws, struct watcher *w, uint64_t from, uint64
 		struct span bytes = { log->bytes, log->len };
 		struct inotify_record r;
 
+		if (log->last <= from)
+			continue;
 		for (uint64_t seq = log->first; inotify_next(&bytes, &r); seq++) {
 			if (seq <= from)
 				continue;
