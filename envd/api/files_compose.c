@@ -4,7 +4,7 @@
  *     reading ──▶ waiting ──▶ working ──▶ answered, or dropped when nobody listens any more
  *
  *     reading   its body comes
- *     waiting   for another composition to end
+ *     waiting   for another composition to end, up to FILES_COMPOSE_WAIT_MS
  *     working   on the pool; the job ends soon when it is abandoned
  *
  * From reading and waiting it ends at once, from working when the job has.
@@ -48,6 +48,7 @@ struct files_compose {
 	struct exchange *x;
 	struct state state;
 	struct charge charge;
+	struct timer turn;     /* while it waits */
 	struct timer patience; /* once the client has hung up */
 	/* Both sides'. */
 	atomic_bool is_abandoned;
@@ -151,6 +152,7 @@ static void compose_work(struct job *job)
 
 static void compose_free(struct files_compose *c)
 {
+	timer_stop(&c->api->loop->timers, &c->turn);
 	timer_stop(&c->api->loop->timers, &c->patience);
 	list_remove(&c->waiting);
 	charge_release(&c->charge);
@@ -216,6 +218,7 @@ static void compose_done(struct job *job)
 static void compose_begin(struct files_compose *c)
 {
 	state_move(&c->state, COMPOSE_WORKING);
+	timer_stop(&c->api->loop->timers, &c->turn);
 	c->api->composes.n_working++;
 	job_start(c->api->loop, &c->job, compose_work, compose_done);
 }
@@ -232,12 +235,19 @@ static void compose_queue(struct files_compose *c)
 	}
 	state_move(&c->state, COMPOSE_WAITING);
 	list_append(&all->waiting, &c->waiting);
+	timer_start(&c->api->loop->timers, &c->turn, FILES_COMPOSE_WAIT_MS);
 }
 
 static void refuse(struct files_compose *c, int status, const char *why)
 {
 	rest_error(&c->x, status, why);
 	compose_free(c);
+}
+
+static void on_turn_due(struct timer *timer)
+{
+	refuse(CONTAINER_OF(timer, struct files_compose, turn), 503,
+	       "too many compositions at once");
 }
 
 static void refuse_large(struct files_compose *c)
@@ -328,6 +338,7 @@ static struct files_compose *compose_new(struct api *api, struct exchange *x)
 
 	c->api = api;
 	c->x = x;
+	c->turn.on_due = on_turn_due;
 	c->patience.on_due = on_patience_due;
 	state_init(&c->state, compose_rules, ARRAY_SIZE(compose_rules), COMPOSE_READING, "compose",
 	           ++n_composes);

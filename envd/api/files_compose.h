@@ -14,6 +14,9 @@ struct exchange;
  */
 #define FILES_COMPOSES_MAX 64u
 
+/* How long one waits for its turn: then it is refused, before the client gives up. */
+#define FILES_COMPOSE_WAIT_MS 30000u
+
 /* How long one goes on whose client has ended its side of the connection. Most have gone; who asks for
  * little and only says that there is no more to come has its answer by then. */
 #define FILES_COMPOSE_HANGUP_MS 1000u

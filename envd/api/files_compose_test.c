@@ -397,6 +397,32 @@ static void test_compose_beyond_the_limit_waits_for_another_to_end(void **state)
 	scene_end(&s);
 }
 
+static void test_compose_that_waits_too_long_is_refused(void **state)
+{
+	struct fake_exchange *all[FILES_COMPOSES_MAX], *next;
+	struct busy_pool busy;
+	struct scene s;
+
+	scene_begin(&s, state);
+	busy_pool_begin(&busy, s.loop);
+	for (unsigned i = 0; i < FILES_COMPOSES_MAX; i++)
+		all[i] = post(&s, "{}");
+	next = post(&s, GOOD);
+	timers_advance(&s.loop->timers, loop_now_ms(s.loop) + FILES_COMPOSE_WAIT_MS - 1);
+	assert_false(next->is_released);
+	timers_advance(&s.loop->timers, loop_now_ms(s.loop) + FILES_COMPOSE_WAIT_MS);
+	assert_true(next->is_released);
+	check_answer(&s, next, 503,
+	             "{\"code\":503,\"message\":\"too many compositions at once\"}\n");
+	busy_pool_end(&busy);
+	for (unsigned i = 0; i < FILES_COMPOSES_MAX; i++) {
+		loop_fixture_run_until(s.loop, &all[i]->is_released);
+		fake_free(all[i]);
+	}
+	assert_false(has(&s, "all"));
+	scene_end(&s);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, loop_fixture_setup, loop_fixture_teardown)
 
 int main(void)
@@ -416,6 +442,7 @@ int main(void)
 		T(test_compose_whose_client_has_hung_up_ends_after_a_while),
 		T(test_compose_whose_client_has_hung_up_is_answered_if_it_is_quick),
 		T(test_compose_beyond_the_limit_waits_for_another_to_end),
+		T(test_compose_that_waits_too_long_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
