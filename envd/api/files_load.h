@@ -5,7 +5,8 @@
 
 /*
  * Each has two descriptors or four, of which a guest has 20,000, and beside them FILES_PIECE bytes if
- * its file has no size. One more is answered with 503.
+ * its file has no size. Over HTTP/2 one that stalls keeps FILE_PIPE_SIZE of the page cache, all together
+ * 256 MiB. One more is answered with 503.
  */
 #define FILES_TRANSFERS_MAX 1024u
 
