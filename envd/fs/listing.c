@@ -127,7 +127,7 @@ static int begin_level(struct walk *w, struct err *e)
 		return refuse_memory(w, e);
 	rc = names_read(&level.names, descent_fd(&w->descent), names_max);
 	if (rc == 0 || is_left_out(w, rc))
-		rc = names_sort(&level.names);
+		rc = names_sort(&level.names, names_max);
 	buf_append(&w->levels, &level, sizeof level);
 	w->n_bytes += names_memory(&level.names);
 	if (rc == -ENOENT) /* it was removed when it was open already */

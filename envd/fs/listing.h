@@ -14,8 +14,8 @@
 #include "fs/entry.h"
 #include "host/owners.h"
 
-/* Bytes of the names of the directories that a walk is within: two million entries, more than any
- * answer holds. */
+/* Bytes of the names of the directories that a walk is within, and of their order: a million entries,
+ * more than any answer holds. */
 #define LISTING_NAMES_MAX (64u * 1024u * 1024u)
 
 struct listing {

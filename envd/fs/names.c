@@ -114,14 +114,17 @@ static void fill_keys(const struct names *names, struct name_key *keys)
 		keys[i].head = head_of(keys[i].name + prefix);
 }
 
-int names_sort(struct names *names)
+int names_sort(struct names *names, size_t max)
 {
 	CLEANUP(freep) struct name_key *scratch = NULL;
+	const size_t n_scratch = names->n / 2 + 1;
 
 	if (names->n == 0)
 		return 0;
+	if (names->bytes.cap + (names->n + n_scratch) * sizeof *scratch > max)
+		return -ENOBUFS;
 	names->sorted = try_malloc(names->n * sizeof *names->sorted);
-	scratch = try_malloc((names->n / 2 + 1) * sizeof *scratch);
+	scratch = try_malloc(n_scratch * sizeof *scratch);
 	if (!names->sorted || !scratch)
 		return -ENOMEM;
 	fill_keys(names, names->sorted);

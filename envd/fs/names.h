@@ -22,8 +22,8 @@ struct names {
 int names_read(struct names *names, int dir_fd, size_t max) MUST_CHECK;
 void names_deinit(struct names *names); /* zeroed ones too */
 
-/* Byte by byte. -ENOMEM */
-int names_sort(struct names *names) MUST_CHECK;
+/* Byte by byte. -ENOMEM; -ENOBUFS when with their order they take more than max, too. */
+int names_sort(struct names *names, size_t max) MUST_CHECK;
 
 /* NULL behind the last. out_type: DT_DIR and so on, DT_UNKNOWN; may be NULL. */
 const char *names_next(struct names *names, unsigned char *out_type);

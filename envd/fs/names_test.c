@@ -16,7 +16,7 @@ static void read_sorted(struct tree *t, struct names *names)
 {
 	*names = (struct names){ 0 };
 	assert_int_equal(names_read(names, t->fd, NAMES_MAX), 0);
-	assert_int_equal(names_sort(names), 0);
+	assert_int_equal(names_sort(names, NAMES_MAX), 0);
 }
 
 static void check_order(struct tree *t, const char *const *expected, size_t n)
@@ -112,6 +112,20 @@ static void test_names_that_take_too_much_are_refused(void **state)
 	assert_true(names_memory(&names) <= 11);
 }
 
+/* Short names take less than what puts them into order. */
+static void test_names_whose_order_takes_too_much_are_refused(void **state)
+{
+	CLEANUP(names_deinit) struct names names = { 0 };
+	struct tree *t = *state;
+
+	tree_file(t, "a", "");
+	tree_file(t, "b", "");
+	assert_int_equal(names_read(&names, t->fd, 64), 0);
+	assert_int_equal(names_sort(&names, 64), -ENOBUFS);
+	assert_int_equal(names_sort(&names, 128), 0);
+	assert_string_equal(names_next(&names, NULL), "a");
+}
+
 static void test_names_of_what_is_no_directory_fail(void **state)
 {
 	CLEANUP(names_deinit) struct names names = { 0 };
@@ -134,7 +148,7 @@ static void test_names_every_allocation_failure_is_said(void **state)
 		(void)mem_fail_nth(nth);
 		rc = names_read(&names, t->fd, NAMES_MAX);
 		if (rc == 0)
-			rc = names_sort(&names);
+			rc = names_sort(&names, NAMES_MAX);
 		if (!mem_fail_nth(0)) {
 			assert_int_equal(rc, 0);
 			return;
@@ -153,6 +167,7 @@ int main(void)
 		T(test_names_of_a_large_directory_are_all_there),
 		T(test_names_have_types_and_need_no_order),
 		T(test_names_that_take_too_much_are_refused),
+		T(test_names_whose_order_takes_too_much_are_refused),
 		T(test_names_of_what_is_no_directory_fail),
 		T(test_names_every_allocation_failure_is_said),
 	};

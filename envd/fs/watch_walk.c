@@ -58,11 +58,17 @@ bool watch_walk_is_over(const struct watch_walk *walk)
 	return walk->levels.len == 0;
 }
 
+static void walk_drop_names(struct watch_walk *walk, struct watch_walk_level *level)
+{
+	walk->n_bytes -= names_memory(&level->names);
+	names_deinit(&level->names);
+}
+
 static void walk_end_level(struct watch_walk *walk)
 {
 	struct watch_walk_level *level = walk_current(walk);
 
-	names_deinit(&level->names);
+	walk_drop_names(walk, level);
 	buf_truncate(&walk->levels, walk->levels.len - sizeof *level);
 }
 
@@ -110,14 +116,14 @@ static int walk_begin_level(struct watch_walk *walk, size_t number)
 /* What cannot be read is as if it were not there. */
 static int walk_list(struct watch_walk *walk, struct watch_walk_level *level)
 {
-	int rc = names_read(&level->names, descent_fd(&walk->descent), WATCH_WALK_NAMES_MAX);
+	const size_t max = WATCH_WALK_NAMES_MAX - MIN(walk->n_bytes, WATCH_WALK_NAMES_MAX);
+	int rc = names_read(&level->names, descent_fd(&walk->descent), max);
 
 	level->is_listed = true;
-	if (rc == -ENOBUFS)
-		return -ENOMEM;
-	if (watch_walk_is_shortage(rc))
-		return rc;
-	return walk->tells_all ? names_sort(&level->names) : 0;
+	if (rc != -ENOBUFS && !watch_walk_is_shortage(rc))
+		rc = walk->tells_all ? names_sort(&level->names, max) : 0;
+	walk->n_bytes += names_memory(&level->names);
+	return rc == -ENOBUFS ? -ENOMEM : rc;
 }
 
 static int walk_tell(struct watch_walk *walk, struct watch_found found)
@@ -145,7 +151,7 @@ static int walk_leave(struct watch_walk *walk)
 		return 0;
 	level = walk_current(walk);
 	was_over = level->names.n_next == level->names.n;
-	names_deinit(&level->names);
+	walk_drop_names(walk, level);
 	if (was_over)
 		return 0;
 	return walk_tell(walk,

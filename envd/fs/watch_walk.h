@@ -29,8 +29,9 @@
 #define WATCH_WALK_STEP 1024u /* findings of a step: some milliseconds */
 /* Levels. Below half of PATH_MAX, no path leads to a directory any more. */
 #define WATCH_WALK_DEPTH_MAX 2048u
-/* Bytes of the names in one directory: half a million of them. */
-#define WATCH_WALK_NAMES_MAX (16u * 1024u * 1024u)
+/* Bytes of the names in the directories from its top to where it is, and of their order: half a million
+ * of them. */
+#define WATCH_WALK_NAMES_MAX (32u * 1024u * 1024u)
 
 struct watch_found {
 	enum {
@@ -57,6 +58,7 @@ struct watch_walk {
 	struct arena names;
 	struct descent descent;
 	struct buf levels; /* struct watch_walk_level, as many as the descent has */
+	size_t n_bytes;    /* of the levels' names */
 	size_t n_dirs;     /* numbers given so far */
 };
 

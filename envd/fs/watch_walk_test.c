@@ -279,6 +279,32 @@ static void test_walk_of_proc_is_possible(void **state)
 	end(&w);
 }
 
+/* Those of all directories from the top to where the walk is, not of each. */
+static void test_walk_among_more_names_than_the_limit_is_a_shortage(void **state)
+{
+	struct tree *t = *state;
+
+	tree_dir(t, "a");
+	tree_dir(t, "a/b");
+	for (size_t room = 0; room < 4096; room += 64) {
+		struct walked w;
+
+		begin(&w, true, true);
+		w.walk.n_bytes = WATCH_WALK_NAMES_MAX - room;
+		(void)walk_all(&w, t->top);
+		assert_true(w.walk.n_bytes <= WATCH_WALK_NAMES_MAX);
+		if (w.rc == 0) {
+			assert_true(room > 64);
+			assert_int_equal(w.walk.n_bytes, WATCH_WALK_NAMES_MAX - room);
+			end(&w);
+			return;
+		}
+		assert_int_equal(w.rc, -ENOMEM);
+		end(&w);
+	}
+	fail_msg("it never has room");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +318,7 @@ int main(void)
 		T(test_walk_says_what_it_lost_when_it_was_moved),
 		T(test_walk_of_what_is_gone_says_so),
 		T(test_walk_without_descriptors_is_a_shortage),
+		T(test_walk_among_more_names_than_the_limit_is_a_shortage),
 		T(test_walk_of_a_root_follows_links),
 		T(test_walk_of_proc_is_possible),
 	};
