@@ -280,6 +280,42 @@ static void test_divert_reading_may_take_its_time(void **state)
 	end(&d);
 }
 
+static void keep_body(struct exchange *x, const uint8_t *data, size_t len)
+{
+	struct diverter *d = x->data;
+
+	UNUSED(data);
+	d->n_body += len;
+}
+
+/* What came before is written only now, which opens a window that was full. */
+static void test_divert_reading_may_take_its_time_when_a_full_window_opens(void **state)
+{
+	static const struct exchange_ops keeping = {
+		.on_body = keep_body,
+		.on_body_end = on_body_end,
+		.on_stop = on_stop,
+		.on_readable = on_readable,
+	};
+	char piece[4096 + 1];
+	struct diverter d;
+
+	memset(piece, 'x', sizeof piece - 1);
+	piece[sizeof piece - 1] = '\0';
+	begin(&d, state, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+	exchange_own(d.x, &keeping, &d);
+	while (d.n_body < EXCHANGE_WINDOW)
+		send_settled(&d, piece);
+	d.fd = exchange_divert(d.x, &d.left);
+	assert_true(d.fd >= 0);
+	send_settled(&d, "0");
+	assert_int_equal(d.n_readable, 1);
+	exchange_consumed(d.x, EXCHANGE_WINDOW);
+	server_fixture_pass(d.peer.f, 2ull * HTTP_BODY_IDLE_MS);
+	assert_int_equal(d.n_stops, 0);
+	end(&d);
+}
+
 /* Its last bytes are there: only how long they take to be written is not its time. */
 static void test_divert_peer_that_ends_its_side_while_its_bytes_are_lent_may_wait(void **state)
 {
@@ -357,6 +393,7 @@ int main(void)
 		T(test_divert_peer_that_ends_its_side_has_cut_the_body),
 		T(test_divert_peer_that_resets_while_its_bytes_are_lent_stops_the_owner),
 		T(test_divert_reading_may_take_its_time),
+		T(test_divert_reading_may_take_its_time_when_a_full_window_opens),
 		T(test_divert_peer_that_ends_its_side_while_its_bytes_are_lent_may_wait),
 		T(test_divert_connection_ends_although_the_owner_has_its_descriptor_still),
 		T(test_divert_early_answer_keeps_the_connection),

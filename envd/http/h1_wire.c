@@ -263,7 +263,7 @@ static void h1_consumed(struct exchange *x, size_t len)
 	h->credit += len;
 	if (!was_starved || len == 0)
 		return;
-	if (h->in == H1_IN_BODY && !h->hung_up)
+	if (h->in == H1_IN_BODY && !h->hung_up && !conn_is_lent(h->conn))
 		conn_deadline(h->conn, HTTP_BODY_IDLE_MS);
 	if (!h->in_input)
 		conn_resume(h->conn);
