@@ -289,14 +289,9 @@ static void on_body(struct exchange *x, const uint8_t *data, size_t len)
 static void on_body_end(struct exchange *x, enum exchange_body_end how)
 {
 	static const char padding[JSON_PADDING];
-	static const char *const cuts[] = {
-		[EXCHANGE_BODY_COMPLETE] = NULL,
-		[EXCHANGE_BODY_CUT] = "unexpected EOF",
-		[EXCHANGE_BODY_MALFORMED] = "malformed chunked encoding",
-	};
 	struct files_compose *c = x->data;
 
-	c->cut = cuts[how];
+	c->cut = exchange_cut_text(how);
 	if (!make_room(c, 0))
 		return;
 	buf_append(&c->body, padding, sizeof padding);

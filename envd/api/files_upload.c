@@ -401,15 +401,10 @@ static void on_body(struct exchange *x, const uint8_t *data, size_t len)
 
 static void on_body_end(struct exchange *x, enum exchange_body_end how)
 {
-	static const char *const cuts[] = {
-		[EXCHANGE_BODY_COMPLETE] = NULL,
-		[EXCHANGE_BODY_CUT] = "unexpected EOF",
-		[EXCHANGE_BODY_MALFORMED] = "malformed chunked encoding",
-	};
 	struct files_upload *u = x->data;
 
 	u->is_ended = true;
-	u->cut = cuts[how];
+	u->cut = exchange_cut_text(how);
 	loop_defer(u->api->loop, &u->wake);
 }
 

@@ -202,6 +202,17 @@ void exchange_set_field(struct exchange *x, const char *name, struct span value)
 	exchange_add_field(x, name, value);
 }
 
+const char *exchange_cut_text(enum exchange_body_end how)
+{
+	static const char *const texts[] = {
+		[EXCHANGE_BODY_COMPLETE] = NULL,
+		[EXCHANGE_BODY_CUT] = "unexpected EOF",
+		[EXCHANGE_BODY_MALFORMED] = "malformed chunked encoding",
+	};
+
+	return texts[how];
+}
+
 void exchange_read(struct exchange *x)
 {
 	x->wire->read(x);

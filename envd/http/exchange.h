@@ -76,6 +76,9 @@ enum exchange_body_end {
 	EXCHANGE_BODY_MALFORMED /* chunk framing or content length is broken            */
 };
 
+/* Why a body is not complete, in Go's words; NULL: it is. */
+const char *exchange_cut_text(enum exchange_body_end how);
+
 struct exchange_ops {
 	/* data is valid during the call only; owes len bytes of exchange_consumed. */
 	void (*on_body)(struct exchange *x, const uint8_t *data, size_t len);
