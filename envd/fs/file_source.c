@@ -61,9 +61,9 @@ ptrdiff_t file_source_read(int fd, void *out, size_t len)
 	while (at < len) {
 		ssize_t n = read(fd, (char *)out + at, len - at);
 
-		if (n < 0)
+		if (n < 0 && errno != EAGAIN)
 			return -errno;
-		if (n == 0)
+		if (n <= 0)
 			break;
 		at += (size_t)n;
 	}

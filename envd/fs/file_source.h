@@ -58,5 +58,10 @@ int file_source_open(struct file_source *s, const char *path, mode_t mode,
                      struct err *e) MUST_CHECK;
 void file_source_close(struct file_source *s); /* accepts zeroed memory with fd -1, may repeat */
 
-/* Reads on until len bytes are there or the file ends. Returns bytes or a negative errno. */
+/*
+ * Reads on until len bytes are there or the file ends. /proc/kmsg and its like end where they would
+ * wait for more: what has been read of them is read by nobody else.
+ *
+ * returns  bytes, or a negative errno
+ */
 ptrdiff_t file_source_read(int fd, void *out, size_t len);

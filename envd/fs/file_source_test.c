@@ -323,6 +323,24 @@ static void test_file_source_that_shrinks_ends_early(void **state)
 	free(path);
 }
 
+/* So /proc/kmsg and trace_pipe are read, which have no end: what they give is gone from them. */
+static void test_file_source_read_ends_where_it_would_wait(void **state)
+{
+	CLEANUP(close_fdp) int from = -1;
+	CLEANUP(close_fdp) int to = -1;
+	int ends[2];
+	char data[10];
+
+	UNUSED(state);
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	from = ends[0];
+	to = ends[1];
+	assert_int_equal(file_source_read(from, data, sizeof data), 0);
+	assert_int_equal(write(to, "abc", 3), 3);
+	assert_int_equal(file_source_read(from, data, sizeof data), 3);
+	assert_memory_equal(data, "abc", 3);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -341,6 +359,7 @@ int main(void)
 		T(test_file_source_large_pseudo_file_is_a_stream),
 		T(test_file_source_large_file_is_read_on_from_its_start),
 		T(test_file_source_that_shrinks_ends_early),
+		T(test_file_source_read_ends_where_it_would_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
