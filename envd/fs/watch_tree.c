@@ -85,9 +85,11 @@ static bool is_unseen(const struct watch_dir *dir)
 
 static void dir_set_state(struct watch_dir *dir, enum watch_dir_state state)
 {
-	dir->tree->n_unseen -= is_unseen(dir);
 	dir->state = state;
-	dir->tree->n_unseen += is_unseen(dir);
+	if (!is_unseen(dir))
+		list_remove(&dir->unseen);
+	else if (!list_is_linked(&dir->unseen))
+		list_append(&dir->tree->unseen, &dir->unseen);
 }
 
 static void dir_unmark(struct watch_dir *dir)
@@ -174,9 +176,9 @@ static struct watch_dir *dir_new(struct watch_tree *tree)
 		return NULL;
 	}
 	tree->marks->n_dirs++;
-	tree->n_unseen++;
 	dir = xcalloc(1, sizeof *dir);
 	dir->tree = tree;
+	dir_set_state(dir, WATCH_DIR_EXPECTED);
 	list_init(&dir->children);
 	return dir;
 }
@@ -199,7 +201,7 @@ static void dir_free(struct watch_dir *dir)
 	dir_detach(dir);
 	dir_unmark(dir);
 	tree->marks->n_dirs--;
-	tree->n_unseen -= is_unseen(dir);
+	list_remove(&dir->unseen);
 	if (tree->root == dir)
 		tree->root = NULL;
 	free(dir->name);
@@ -230,6 +232,7 @@ void watch_tree_init(struct watch_tree *tree, struct watch_marks *marks, bool is
 {
 	*tree = (struct watch_tree){ .ops = ops, .marks = marks, .is_recursive = is_recursive };
 	list_init(&tree->leaving);
+	list_init(&tree->unseen);
 	tree->root = dir_new(tree);
 	if (tree->root)
 		tree->root->name = xstrdup("");
@@ -241,27 +244,14 @@ void watch_tree_deinit(struct watch_tree *tree)
 		watch_dir_drop(tree->root);
 }
 
-/* The next one of those below top, parents first. */
-static struct watch_dir *dir_next(struct watch_dir *dir, const struct watch_dir *top)
+/* What is to be looked at below it may have been looked for where it was before. Most directories are
+ * not to be looked at: a rename must not take as long as there are directories below. */
+static void dir_ask_again(const struct watch_dir *top)
 {
-	struct watch_dir *child = LIST_FIRST(&dir->children, struct watch_dir, sibling);
+	struct watch_dir *dir;
 
-	if (child)
-		return child;
-	for (; dir != top; dir = dir->parent) {
-		if (dir->sibling.next != &dir->parent->children)
-			return CONTAINER_OF(dir->sibling.next, struct watch_dir, sibling);
-	}
-	return NULL;
-}
-
-/* What is to be looked at below it may have been looked for where it was before. */
-static void dir_ask_again(struct watch_dir *top)
-{
-	struct watch_dir *dir = top->tree->n_unseen > 0 ? top : NULL;
-
-	for (; dir; dir = dir_next(dir, top)) {
-		if (dir != top && is_unseen(dir))
+	LIST_FOR_EACH(&top->tree->unseen, dir, struct watch_dir, unseen) {
+		if (dir != top && is_within(dir, top))
 			dir->tree->ops->on_arrival(dir->tree, dir);
 	}
 }

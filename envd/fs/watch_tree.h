@@ -90,6 +90,7 @@ struct watch_dir {
 	struct watch_mark *mark; /* NULL when EXPECTED */
 	struct list in_mark;
 	struct list leaving; /* in the tree's list when LEAVING */
+	struct list unseen;  /* in the tree's list when somebody has to look at it */
 	uint32_t cookie;     /* LEAVING: which IN_MOVED_TO it waits for */
 	uint64_t moved;      /* the tree's n_moves when something came to its place last */
 	/* The user's, zeroed and NULL at first. */
@@ -118,8 +119,8 @@ struct watch_tree {
 	struct watch_dir *root; /* NULL: it is gone, and so is all else */
 	bool is_recursive;
 	struct list leaving;
-	uint64_t n_moves; /* of directories */
-	size_t n_unseen;  /* directories that are EXPECTED or SUSPECT */
+	uint64_t n_moves;   /* of directories */
+	struct list unseen; /* directories that are EXPECTED, GUESSED or SUSPECT */
 };
 
 void watch_marks_init(struct watch_marks *marks);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "tests/support/test.h"
@@ -189,6 +190,39 @@ static void test_tree_renames_all_that_is_in_a_directory(void **state)
 	record(f, 3, IN_MODIFY, 0, "x");
 	assert_told(f, "RENAME a, look a, WRITE a/b/x, CREATE c/z, look c/z, WRITE c/z/b/x");
 	assert_int_equal(dir_of(f, 2)->state, WATCH_DIR_SUSPECT);
+}
+
+static double cpu_seconds(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The loop does it, a queue full of it at a time: a thousand take less than to make the tree did. */
+static void test_tree_rename_does_not_take_longer_the_more_is_below(void **state)
+{
+	struct fixture *f = *state;
+	struct watch_dir *top = find(f, f->tree->root, "a", 2);
+	double begin = cpu_seconds(), made;
+	char name[16];
+
+	for (int i = 0; i < 20000; i++) {
+		(void)snprintf(name, sizeof name, "%d", i);
+		assert_non_null(find(f, top, name, 3 + i));
+	}
+	made = cpu_seconds();
+	for (uint32_t i = 0; i < 1000; i++) {
+		const bool is_back = i % 2 == 1;
+
+		record(f, WD_ROOT, IN_MOVED_FROM | IN_ISDIR, i + 1, is_back ? "b" : "a");
+		record(f, WD_ROOT, IN_MOVED_TO | IN_ISDIR, i + 1, is_back ? "a" : "b");
+		record(f, 2, IN_MOVE_SELF | IN_ISDIR, 0, "");
+		buf_reset(&f->told, TEXT_MAX);
+	}
+	assert_true(cpu_seconds() - made < made - begin);
+	assert_ptr_equal(watch_dir_child(f->tree->root, "a"), top);
 }
 
 static void test_tree_drops_what_has_moved_out(void **state)
@@ -431,6 +465,7 @@ int main(void)
 		T(test_tree_asks_to_look_at_a_new_directory),
 		T(test_tree_of_one_directory_asks_nothing),
 		T(test_tree_renames_all_that_is_in_a_directory),
+		T(test_tree_rename_does_not_take_longer_the_more_is_below),
 		T(test_tree_drops_what_has_moved_out),
 		T(test_tree_takes_what_it_did_not_know_for_new),
 		T(test_tree_drops_what_left_before_it_was_found),
