@@ -67,26 +67,26 @@ int metadata_check(const struct metadata *m, struct err *e)
 	return 0;
 }
 
-/* ---------------------------------------------------------------- the file's names */
+/* ---------------------------------------------------------------- the attributes of a file */
 
-/* A list of names, each ended by a NUL. */
-struct names {
+/* Their names, each ended by a NUL. */
+struct attributes {
 	char first[NAMES_FIRST];
 	char *more; /* when first is too small */
 	size_t len;
 };
 
-static void names_deinit(struct names *names)
+static void attributes_deinit(struct attributes *names)
 {
 	free(names->more);
 }
 
-static const char *names_text(const struct names *names)
+static const char *attributes_text(const struct attributes *names)
 {
 	return names->more ? names->more : names->first;
 }
 
-typedef ssize_t list_names(const void *file, char *out, size_t size);
+typedef ssize_t list_attributes(const void *file, char *out, size_t size);
 
 static ssize_t list_of_path(const void *file, char *out, size_t size)
 {
@@ -98,7 +98,7 @@ static ssize_t list_of_fd(const void *file, char *out, size_t size)
 	return flistxattr(*(const int *)file, out, size);
 }
 
-static int names_read(struct names *names, list_names *list, const void *file)
+static int attributes_read(struct attributes *names, list_attributes *list, const void *file)
 {
 	ssize_t len = list(file, names->first, sizeof names->first);
 
@@ -115,10 +115,10 @@ static int names_read(struct names *names, list_names *list, const void *file)
 }
 
 /* The next name of ours at *at, without anything that is not; NULL at the end. */
-static const char *names_next(const struct names *names, size_t *at)
+static const char *attributes_next(const struct attributes *names, size_t *at)
 {
 	while (*at < names->len) {
-		const char *name = names_text(names) + *at;
+		const char *name = attributes_text(names) + *at;
 
 		*at += strlen(name) + 1;
 		if (strncmp(name, METADATA_PREFIX, PREFIX_LEN) == 0)
@@ -150,22 +150,22 @@ static const char *value_read(const char *path, const char *name, struct arena *
 
 struct metadata metadata_read(const char *path, struct arena *memory)
 {
-	CLEANUP(names_deinit) struct names names;
+	CLEANUP(attributes_deinit) struct attributes names;
 	struct metadata m = { 0 };
 	struct metadata_pair *pairs = NULL;
 	const char *name;
 	size_t at = 0, n_max = 0;
 
 	names.more = NULL;
-	if (names_read(&names, list_of_path, path) < 0)
+	if (attributes_read(&names, list_of_path, path) < 0)
 		return m;
-	while (names_next(&names, &at))
+	while (attributes_next(&names, &at))
 		n_max++;
 	if (n_max > 0)
 		pairs = arena_alloc(memory, n_max * sizeof *pairs);
 	if (!pairs)
 		return m;
-	for (at = 0; (name = names_next(&names, &at));) {
+	for (at = 0; (name = attributes_next(&names, &at));) {
 		size_t len = strlen(name) - PREFIX_LEN;
 		char *key = arena_strndup(memory, name + PREFIX_LEN, len);
 		const char *value;
@@ -191,11 +191,11 @@ static bool metadata_has(const struct metadata *m, const char *key)
 	return false;
 }
 
-static int remove_others(int fd, const struct names *names, const struct metadata *m)
+static int remove_others(int fd, const struct attributes *names, const struct metadata *m)
 {
 	const char *name;
 
-	for (size_t at = 0; (name = names_next(names, &at));) {
+	for (size_t at = 0; (name = attributes_next(names, &at));) {
 		if (metadata_has(m, name + PREFIX_LEN))
 			continue;
 		if (fremovexattr(fd, name) < 0 && errno != ENODATA)
@@ -222,11 +222,11 @@ static int set_all(int fd, const struct metadata *m)
 
 int metadata_write(int fd, const struct metadata *m)
 {
-	CLEANUP(names_deinit) struct names names;
+	CLEANUP(attributes_deinit) struct attributes names;
 	int rc;
 
 	names.more = NULL;
-	rc = names_read(&names, list_of_fd, &fd);
+	rc = attributes_read(&names, list_of_fd, &fd);
 	if (rc == 0)
 		rc = remove_others(fd, &names, m);
 	if (rc == 0)
