@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "fs/resolve.h"
+#include "host/path.h"
 
 #define MODE_BITS 0777u
 
@@ -99,18 +100,11 @@ static int entry_fill(struct entry *entry, const struct stat *st, const char *re
 	return rc;
 }
 
-/* The last component, slashes behind it ignored. */
 static const char *base_name(const char *path, struct arena *memory)
 {
-	size_t end = strlen(path), start;
+	const struct span last = path_last(path);
 
-	while (end > 1 && path[end - 1] == '/')
-		end--;
-	for (start = end; start > 0 && path[start - 1] != '/'; start--)
-		;
-	if (start == end)
-		return "/";
-	return arena_strndup(memory, path + start, end - start);
+	return last.len > 0 ? arena_strndup(memory, last.at, last.len) : "/";
 }
 
 int entry_read(const char *path, struct owners *owners, struct arena *memory,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "host/path.h"
 
 void place_deinit(struct place *p)
 {
@@ -21,15 +22,12 @@ static bool is_nameless(const struct place *p)
 
 int place_open(struct place *p, const char *path)
 {
-	size_t end = strlen(path), start;
+	const struct span last = path_last(path);
+	const size_t start = (size_t)(last.at - path);
 
-	while (end > 0 && path[end - 1] == '/')
-		end--;
-	for (start = end; start > 0 && path[start - 1] != '/'; start--)
-		;
-	p->has_slash = path[end] == '/';
+	p->has_slash = last.at[last.len] == '/';
 	p->dir = xstrndup(path, MAX(start, 2u) - 1);
-	p->name = xstrndup(path + start, end - start);
+	p->name = xstrndup(last.at, last.len);
 	if (is_nameless(p))
 		return -EBUSY;
 	p->fd = open(p->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "fs/descent.h"
 #include "fs/dir_reader.h"
+#include "host/path.h"
 
 /*
  * A directory is swept: what is no directory goes at once, directories are noted and entered one after
@@ -236,11 +237,6 @@ int remove_tree_at(int dir_fd, const char *name, const char *shown_dir, struct e
 
 /* ---------------------------------------------------------------- a path */
 
-static bool is_dots(const char *name, size_t len)
-{
-	return (len == 1 || len == 2) && strncmp(name, "..", len) == 0;
-}
-
 static int remove_in(const char *dir, const char *name, struct err *e)
 {
 	CLEANUP(close_fdp) int fd = open(dir, O_PATH | O_CLOEXEC);
@@ -254,18 +250,14 @@ static int remove_in(const char *dir, const char *name, struct err *e)
 
 int remove_tree(const char *path, struct err *e)
 {
+	const struct span last = path_last(path);
+	const size_t start = (size_t)(last.at - path);
 	CLEANUP(freep) char *dir = NULL;
 	CLEANUP(freep) char *name = NULL;
-	size_t end = strlen(path), start;
 
-	while (end > 1 && path[end - 1] == '/')
-		end--;
-	start = end;
-	while (start > 0 && path[start - 1] != '/')
-		start--;
-	if (is_dots(path + start, end - start))
+	if (span_equal(last, ".") || span_equal(last, ".."))
 		return err_set(e, ERR_INTERNAL, "RemoveAll %s: %s", path, errno_text(EINVAL));
 	dir = xstrndup(path, MAX(start, 2u) - 1);
-	name = start < end ? xstrndup(path + start, end - start) : xstrdup("/");
+	name = last.len > 0 ? xstrndup(last.at, last.len) : xstrdup("/");
 	return remove_in(dir, name, e);
 }

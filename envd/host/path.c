@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/text.h"
 #include "host/user.h"
 
 /* Appends the parts of s to the absolute path in out, whose length it takes and returns: "." and
@@ -49,20 +48,24 @@ char *path_clean(const char *absolute)
 	return path_join(absolute, "");
 }
 
-/* ".." at the end names what it leads to, as Go's filepath.Dir has it: the text before it is cut. */
-char *path_parent(const char *absolute)
+struct span path_last(const char *absolute)
 {
-	size_t end = strlen(absolute);
-	char *before, *clean;
+	size_t end = strlen(absolute), start;
 
 	while (end > 0 && absolute[end - 1] == '/')
 		end--;
-	while (end > 0 && absolute[end - 1] != '/')
-		end--;
-	before = xstrndup(absolute, end);
-	clean = path_clean(before);
-	free(before);
-	return clean;
+	for (start = end; start > 0 && absolute[start - 1] != '/'; start--)
+		;
+	return (struct span){ absolute + start, end - start };
+}
+
+/* ".." at the end names what it leads to, as Go's filepath.Dir has it: the text before it is cut. */
+char *path_parent(const char *absolute)
+{
+	CLEANUP(freep)
+	char *before = xstrndup(absolute, (size_t)(path_last(absolute).at - absolute));
+
+	return path_clean(before);
 }
 
 bool path_names_directory(const char *absolute)

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/macros.h"
+#include "base/text.h"
 
 struct user;
 
@@ -25,6 +26,9 @@ char *path_clean(const char *absolute);
 
 /* The clean directory that it is in, slashes at the end ignored; allocated. "/" is in itself. */
 char *path_parent(const char *absolute);
+
+/* Its last component, slashes behind it ignored; borrowed. That of "/" is empty. */
+struct span path_last(const char *absolute);
 
 /* Whether its last part says so: it ends with a slash, "." or "..". */
 bool path_names_directory(const char *absolute);

@@ -92,6 +92,17 @@ static void test_path_clean_takes_dots_and_slashes_away(void **state)
 	assert_string_equal(root, "/");
 }
 
+static void test_path_last_is_the_last_component_without_slashes(void **state)
+{
+	UNUSED(state);
+	assert_true(span_equal(path_last("/a/bc"), "bc"));
+	assert_true(span_equal(path_last("/a/bc//"), "bc"));
+	assert_true(span_equal(path_last("/a"), "a"));
+	assert_true(span_equal(path_last("/a/.."), ".."));
+	assert_true(span_equal(path_last("/"), ""));
+	assert_true(span_equal(path_last("//"), ""));
+}
+
 static void test_path_that_names_a_directory_says_so_at_its_end(void **state)
 {
 	UNUSED(state);
@@ -109,6 +120,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_path_parent_is_clean_and_ignores_slashes_at_the_end),
 		cmocka_unit_test(test_path_clean_takes_dots_and_slashes_away),
+		cmocka_unit_test(test_path_last_is_the_last_component_without_slashes),
 		cmocka_unit_test(test_path_that_names_a_directory_says_so_at_its_end),
 		cmocka_unit_test(test_path_follows_the_common_rules),
 		cmocka_unit_test(test_path_of_another_users_home_is_refused),
