@@ -23,13 +23,12 @@ struct file_send {
 	file_send_fn *on_stopped; /* NULL: nobody listens any more */
 	void *owner;
 	bool is_going;
-	int64_t left; /* at the start of the job that runs */
 	/* The job's while it runs. */
 	int socket;
 	struct http_file *file;
 	int fd; /* the file's */
 	off_t offset;
-	int64_t still_left;
+	int64_t left;
 	bool copies; /* the file system cannot send pages */
 	enum file_send_state state;
 	int error;
@@ -47,7 +46,7 @@ static bool file_send_is_peers_error(int errnum)
 static ssize_t file_send_copy(struct file_send *s)
 {
 	char piece[FILE_SEND_COPY];
-	size_t want = (size_t)MIN(s->still_left, (int64_t)sizeof piece);
+	size_t want = (size_t)MIN(s->left, (int64_t)sizeof piece);
 	ssize_t n = pread(s->fd, piece, want, s->offset);
 
 	if (n > 0)
@@ -64,8 +63,7 @@ static ssize_t file_send_some(struct file_send *s)
 
 	if (s->copies)
 		return file_send_copy(s);
-	n = sendfile(s->socket, s->fd, &s->offset,
-	             (size_t)MIN(s->still_left, (int64_t)FILE_SEND_STEP));
+	n = sendfile(s->socket, s->fd, &s->offset, (size_t)MIN(s->left, (int64_t)FILE_SEND_STEP));
 	if (n >= 0 || errno != EINVAL)
 		return n;
 	s->copies = true;
@@ -89,11 +87,11 @@ static enum file_send_state file_send_run(struct file_send *s)
 {
 	uint64_t until_ns = uv_hrtime() + FILE_SEND_MS * UINT64_C(1000000);
 
-	while (s->still_left > 0) {
+	while (s->left > 0) {
 		ssize_t n = file_send_some(s);
 
 		if (n > 0) {
-			s->still_left -= n;
+			s->left -= n;
 		} else if (n == 0) {
 			s->error = -ENODATA;
 			return FILE_SEND_FILE_BROKEN;
@@ -105,7 +103,7 @@ static enum file_send_state file_send_run(struct file_send *s)
 			return file_send_is_peers_error(errno) ? FILE_SEND_PEER_BROKEN
 			                                       : FILE_SEND_FILE_BROKEN;
 		}
-		if (s->still_left > 0 && uv_hrtime() >= until_ns && job_others_wait(&s->job))
+		if (s->left > 0 && uv_hrtime() >= until_ns && job_others_wait(&s->job))
 			return FILE_SEND_INTERRUPTED;
 	}
 	return FILE_SEND_DONE;
@@ -132,7 +130,6 @@ static void file_send_done(struct job *job)
 	struct file_send *s = CONTAINER_OF(job, struct file_send, job);
 
 	s->is_going = false;
-	s->left = s->still_left;
 	if (s->on_stopped)
 		s->on_stopped(s->owner, s->state, s->error); /* may free s */
 	else
@@ -151,7 +148,7 @@ struct file_send *file_send_new(struct loop *loop, int socket, struct http_file 
 	s->file = http_file_ref(file);
 	s->fd = http_file_fd(file);
 	s->offset = offset;
-	s->left = s->still_left = len;
+	s->left = len;
 	return s;
 }
 
@@ -174,16 +171,10 @@ void file_send_go(struct file_send *s)
 	if (s->is_going)
 		return;
 	s->is_going = true;
-	s->left = s->still_left;
 	job_start(s->loop, &s->job, file_send_work, file_send_done);
 }
 
 bool file_send_is_going(const struct file_send *s)
 {
 	return s->is_going;
-}
-
-int64_t file_send_left(const struct file_send *s)
-{
-	return s->left;
 }

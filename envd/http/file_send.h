@@ -47,4 +47,3 @@ void file_send_free(struct file_send *s); /* NULL is nothing */
 
 void file_send_go(struct file_send *s); /* while it goes: nothing */
 bool file_send_is_going(const struct file_send *s);
-int64_t file_send_left(const struct file_send *s); /* bytes; when it went last */
