@@ -214,12 +214,24 @@ static void send_parts(struct download *d, const struct files_answer *a, struct 
 	                 MAX(a->parts.n, 1u), &a->together, d->path);
 }
 
+static bool deflates_too_much(const struct download *d)
+{
+	return d->source.kind != FILE_SOURCE_WHOLE && d->deflater &&
+	       d->api->downloads.n_deflating >= FILES_DEFLATING_MAX;
+}
+
 static bool is_too_much(const struct download *d)
 {
-	const struct files_load *load = &d->api->downloads;
+	return d->api->downloads.n_transfers >= FILES_TRANSFERS_MAX || deflates_too_much(d);
+}
 
-	return load->n_transfers >= FILES_TRANSFERS_MAX ||
-	       (d->deflater && load->n_deflating >= FILES_DEFLATING_MAX);
+/* Nearly every client takes gzip and needs none. */
+static void relieve(struct download *d)
+{
+	if (!d->accepted.identity || !deflates_too_much(d))
+		return;
+	deflater_free(TAKE_PTR(d->deflater));
+	d->accepted.best = CODING_IDENTITY;
 }
 
 static void answer_large(struct download *d, const struct files_answer *a)
@@ -275,10 +287,12 @@ static void download_done(struct job *job)
 	}
 	if (d->is_coding_chosen)
 		exchange_set_field(d->x, "Vary", SPAN("Origin, Accept-Encoding"));
-	if (d->status != 0)
+	if (d->status != 0) {
 		rest_error(&d->x, d->status, err_text(&d->e));
-	else
+	} else {
+		relieve(d);
 		answer(d);
+	}
 	download_free(d);
 }
 

@@ -564,8 +564,26 @@ static void test_download_that_is_one_too_many_is_refused(void **state)
 	assert_int_equal(f->status, 200);
 	fake_free(f);
 	s.api.downloads.n_transfers = 0;
+	scene_end(&s);
+}
+
+static void test_download_that_is_one_too_many_to_compress_comes_as_it_is(void **state)
+{
+	struct fake_exchange *f;
+	struct scene s;
+
+	scene_begin(&s, state);
+	make_file(&s, "large", LARGE);
 	s.api.downloads.n_deflating = FILES_DEFLATING_MAX;
-	refused(&s, "large", GZIP, 503, "too many downloads at once", true);
+	f = begin_large(&s, GZIP);
+	assert_int_equal(f->status, 200);
+	check_vary(f, "Origin, Accept-Encoding");
+	fake_file_sent(f);
+	assert_true(f->is_finished);
+	check_pattern(f, 0, LARGE);
+	fake_free(f);
+	refused(&s, "large", "accept-encoding: gzip, identity;q=0\n", 503,
+	        "too many downloads at once", true);
 	s.api.downloads.n_deflating = 0;
 	scene_end(&s);
 }
@@ -623,6 +641,7 @@ int main(void)
 		T(test_download_in_pieces_of_a_file_that_shrinks_is_broken_off),
 		T(test_download_in_pieces_whose_peer_goes_is_given_up),
 		T(test_download_that_is_one_too_many_is_refused),
+		T(test_download_that_is_one_too_many_to_compress_comes_as_it_is),
 		T(test_download_every_allocation_failure_is_refused),
 	};
 

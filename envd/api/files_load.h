@@ -10,7 +10,8 @@
  */
 #define FILES_TRANSFERS_MAX 1024u
 
-/* Those of them that compress: each has DEFLATER_MEMORY and two pieces, all together 50 MiB. */
+/* Those of them that compress: each has DEFLATER_MEMORY and two pieces, all together 50 MiB. One more
+ * comes as it is if its client takes that, too. */
 #define FILES_DEFLATING_MAX 128u
 
 struct files_load {
