@@ -281,7 +281,7 @@ class RangeTest(DownloadTest):
                 self.assertEqual(answer.one("Content-Length"), str(end - start))
 
     def test_download_of_several_ranges(self):
-        content = os.urandom(200000)
+        content = b"\0" + os.urandom(199999)  # twenty bytes of noise may pass for text
         for path in (self.file("large", content), self.file("small", content[:20])):
             size = os.path.getsize(path)
             answer = self.get(path, {"Range": "bytes=0-3, 10-12,-2"})
