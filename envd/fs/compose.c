@@ -174,7 +174,7 @@ static int refuse_creation(const struct compose *c, int error, struct err *e)
 	return refuse(e, error);
 }
 
-/* What no file can replace is refused before the copy. EEXIST is what Go says. */
+/* What no file can replace, or should, is refused before the copy. EEXIST is what Go says. */
 static int make_way(const struct compose *c, struct err *e)
 {
 	const bool is_directory = path_names_directory(c->destination);
@@ -183,6 +183,9 @@ static int make_way(const struct compose *c, struct err *e)
 
 	if (error == 0 && S_ISDIR(st.st_mode))
 		return refuse_place(c, EEXIST, e);
+	if (error == 0 && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+		return err_set(e, ERR_INVALID, "destination path is not a regular file: %s",
+		               c->destination);
 	if (error == ENOENT && is_directory)
 		return refuse_place(c, ENOTDIR, e);
 	/* With a slash behind a file, it is in the way itself. */

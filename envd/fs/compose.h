@@ -52,7 +52,8 @@ int compose_add(struct compose *c, const char *path, const char *shown, struct e
  *
  * returns  0, or -1 with e:
  *            ERR_LIMIT     "not enough disk space available": no room, inode or quota is left
- *            ERR_INVALID   a source has become something else than a regular file
+ *            ERR_INVALID   a source has become something else than a regular file, or the
+ *                          destination is a device, a pipe or a socket
  *            ERR_CANCELED  it was abandoned
  *            ERR_INTERNAL  all else, in the words of files_http.md 5
  */

@@ -324,6 +324,19 @@ static void test_compose_to_where_no_file_can_be_makes_nothing(void **state)
 	check_destination(state, "file/x/y", "error ensuring directories: path is a file: %s/file");
 }
 
+/* Whoever holds the other end would lose it, and /dev/null everybody. */
+static void test_compose_to_a_special_file_is_refused(void **state)
+{
+	struct scene s;
+
+	scene_begin(&s, state, "fifo");
+	tree_file(s.t, "a", "x");
+	assert_int_equal(mkfifo(tree_in(s.t, "fifo"), 0600), 0);
+	add(&s, "a");
+	check_refused(&s, ERR_INVALID, "destination path is not a regular file: %s/fifo");
+	CHECK_NAMES(&s, "a", "fifo");
+}
+
 static void test_compose_to_a_name_that_is_too_long_leaves_all_as_it_was(void **state)
 {
 	char name[257], text[512];
@@ -434,6 +447,7 @@ int main(void)
 		T(test_compose_of_what_is_no_file_is_refused),
 		T(test_compose_of_a_source_that_has_changed_is_refused),
 		T(test_compose_to_where_no_file_can_be_makes_nothing),
+		T(test_compose_to_a_special_file_is_refused),
 		T(test_compose_to_a_name_that_is_too_long_leaves_all_as_it_was),
 		T(test_compose_to_the_longest_name_is_possible),
 		T(test_compose_that_nobody_waits_for_leaves_all_as_it_was),
