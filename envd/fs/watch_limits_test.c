@@ -226,6 +226,30 @@ static void test_watch_survives_that_a_part_of_its_tree_is_unmounted(void **stat
 	seen_check(s, "CREATE x\n");
 }
 
+static void test_watch_of_a_directory_with_two_paths_calls_it_by_one(void **state)
+{
+	struct scene *f = *state;
+	struct seen *s = &f->seen[0];
+
+	scene_dir(f, "tree/a");
+	scene_dir(f, "tree/a/b");
+	scene_dir(f, "tree/mount");
+	if (mount(scene_at(f, "tree/a"), scene_at(f, "tree/mount"), NULL, MS_BIND, NULL) < 0) {
+		print_message("cannot mount a directory again: skipped\n");
+		return;
+	}
+	seen_watch(f, s, true);
+	scene_file(f, "tree/a/b/x");
+	assert_true(strcmp(seen_settle(s), "CREATE a/b/x\n") == 0 ||
+	            strcmp(seen_settle(s), "CREATE mount/b/x\n") == 0);
+	seen_forget(s);
+	scene_move(f, "tree/a", "tree/z");
+	seen_check(s, "RENAME a\nCREATE z\n");
+	scene_file(f, "tree/z/b/y");
+	seen_check(s, "CREATE z/b/y\n");
+	assert_int_equal(umount(scene_at(f, "tree/mount")), 0);
+}
+
 /* ---------------------------------------------------------------- much at once */
 
 #define N_BURST 10000u
@@ -622,6 +646,7 @@ int main(void)
 		T(test_watch_of_too_many_is_refused),
 		T(test_watch_of_what_is_unmounted_becomes_silent),
 		T(test_watch_survives_that_a_part_of_its_tree_is_unmounted),
+		T(test_watch_of_a_directory_with_two_paths_calls_it_by_one),
 		IN_MEMORY(test_watch_of_a_burst_of_files_misses_none),
 		IN_MEMORY(test_watch_of_a_burst_in_new_directories_misses_none),
 		IN_MEMORY(test_watch_that_begins_while_another_leaves_misses_nothing),

@@ -417,18 +417,19 @@ static void dir_guess(struct watch_dir *parent, const char *name)
 	guess->tree->ops->on_arrival(guess->tree, guess);
 }
 
-/* It was not yet looked for where it stood, and now it will not be, but something had come there. */
+/* What had come where it stood is still to be looked at. But one that was seen there has a second path
+ * (a mount): who looks there finds it again, and again where it is then. */
 static struct watch_dir *place_known(struct watch_dir *dir, struct watch_dir *parent,
                                      const char *name)
 {
 	CLEANUP(freep) char *old_name = xstrdup(dir->name);
 	struct watch_dir *old_parent = dir->parent;
-	bool has_left = dir->state == WATCH_DIR_LEAVING ||
-	                is_within(old_parent, watch_dir_child(parent, name));
+	bool is_due = dir->state == WATCH_DIR_SUSPECT &&
+	              !is_within(old_parent, watch_dir_child(parent, name));
 
 	dir_move(dir, parent, name);
 	dir_set_state(dir, WATCH_DIR_WATCHED);
-	if (!has_left)
+	if (is_due)
 		dir_guess(old_parent, old_name);
 	return dir;
 }

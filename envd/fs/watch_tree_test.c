@@ -363,15 +363,28 @@ static void test_tree_removed_under_what_replaces_it_leaves_that(void **state)
 	assert_int_equal(watch_dir_child(f->tree->root, "c")->state, WATCH_DIR_EXPECTED);
 }
 
-static void
-test_tree_directory_that_is_found_elsewhere_moves_and_its_place_is_asked_for(void **state)
+static void test_tree_directory_that_is_found_elsewhere_moves(void **state)
 {
 	struct fixture *f = *state;
 
 	make_tree(f);
+	record(f, WD_ROOT, IN_CREATE | IN_ISDIR, 0, "a");
 	assert_ptr_equal(find(f, dir_of(f, 4), "x", 2), dir_of(f, 2));
 	record(f, 3, IN_CREATE, 0, "y");
-	assert_told(f, "look a, CREATE c/x/b/y");
+	assert_told(f, "CREATE a, look a, look a, CREATE c/x/b/y");
+}
+
+static void test_tree_asks_once_for_a_directory_with_two_paths(void **state)
+{
+	struct fixture *f = *state;
+
+	make_tree(f);
+	find(f, f->tree->root, "mount", 2);
+	record(f, 2, IN_CREATE, 0, "y");
+	record(f, WD_ROOT, IN_MOVED_FROM | IN_ISDIR, 9, "a");
+	record(f, WD_ROOT, IN_MOVED_TO | IN_ISDIR, 9, "x");
+	find(f, f->tree->root, "x", 2);
+	assert_told(f, "CREATE mount/y, RENAME a, CREATE x, look x");
 }
 
 static void test_tree_another_directory_in_a_place_replaces_all_below(void **state)
@@ -476,7 +489,8 @@ int main(void)
 		T(test_tree_removed_directory_is_told_once),
 		T(test_tree_root_that_goes_takes_all_with_it),
 		T(test_tree_removed_under_what_replaces_it_leaves_that),
-		T(test_tree_directory_that_is_found_elsewhere_moves_and_its_place_is_asked_for),
+		T(test_tree_directory_that_is_found_elsewhere_moves),
+		T(test_tree_asks_once_for_a_directory_with_two_paths),
 		T(test_tree_another_directory_in_a_place_replaces_all_below),
 		T(test_tree_does_not_put_a_directory_into_itself),
 		T(test_tree_findings_from_before_an_arrival_do_not_count),
