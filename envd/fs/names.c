@@ -1,6 +1,7 @@
 #include "fs/names.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,6 +16,56 @@ struct name_key {
 	const char *name;
 };
 
+/* Bytes charged at a time, so that not each name asks for its own. */
+#define CHARGE_STEP 65536u
+
+static atomic_size_t n_charged;
+
+size_t names_charged(void)
+{
+	return atomic_load(&n_charged);
+}
+
+/* For as many bytes as they are about to take. -ENOBUFS */
+static int charge(struct names *names, size_t bytes)
+{
+	size_t more;
+
+	if (bytes <= names->charged + NAMES_FREE_MAX)
+		return 0;
+	more = MAX(bytes - names->charged, CHARGE_STEP);
+	if (atomic_fetch_add(&n_charged, more) + more > NAMES_TOTAL_MAX) {
+		atomic_fetch_sub(&n_charged, more);
+		return -ENOBUFS;
+	}
+	names->charged += more;
+	return 0;
+}
+
+/* Down to what so many bytes cost. */
+static void uncharge(struct names *names, size_t bytes)
+{
+	const size_t less = names->charged - MIN(names->charged, bytes);
+
+	names->charged -= less;
+	atomic_fetch_sub(&n_charged, less);
+}
+
+static int append_name(struct names *names, const char *name, unsigned char type)
+{
+	const size_t size = strlen(name) + 2;
+	int rc = charge(names, names->bytes.len + size);
+
+	if (rc == 0)
+		rc = buf_reserve(&names->bytes, size);
+	if (rc < 0)
+		return rc;
+	buf_append_byte(&names->bytes, type);
+	buf_append(&names->bytes, name, size - 1);
+	names->n++;
+	return 0;
+}
+
 int names_read(struct names *names, int dir_fd, size_t max)
 {
 	struct dir_reader reader;
@@ -25,17 +76,17 @@ int names_read(struct names *names, int dir_fd, size_t max)
 	buf_init(&names->bytes, max);
 	dir_reader_init(&reader, dir_fd);
 	while ((rc = dir_reader_next(&reader, &name, &type)) > 0) {
-		if (buf_reserve(&names->bytes, strlen(name) + 2) < 0)
-			return names->bytes.error;
-		buf_append_byte(&names->bytes, type);
-		buf_append(&names->bytes, name, strlen(name) + 1);
-		names->n++;
+		rc = append_name(names, name, type);
+		if (rc < 0)
+			break;
 	}
+	uncharge(names, names->bytes.len);
 	return rc;
 }
 
 void names_deinit(struct names *names)
 {
+	uncharge(names, 0);
 	buf_deinit(&names->bytes);
 	free(names->sorted);
 	*names = (struct names){ 0 };
@@ -118,10 +169,11 @@ int names_sort(struct names *names, size_t max)
 {
 	CLEANUP(freep) struct name_key *scratch = NULL;
 	const size_t n_scratch = names->n / 2 + 1;
+	const size_t n_order = (names->n + n_scratch) * sizeof *scratch;
 
 	if (names->n == 0)
 		return 0;
-	if (names->bytes.cap + (names->n + n_scratch) * sizeof *scratch > max)
+	if (names->bytes.cap + n_order > max || charge(names, names->bytes.len + n_order) < 0)
 		return -ENOBUFS;
 	names->sorted = try_malloc(names->n * sizeof *names->sorted);
 	scratch = try_malloc(n_scratch * sizeof *scratch);

@@ -2,9 +2,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "fs/tree_fixture.h"
@@ -126,6 +128,54 @@ static void test_names_whose_order_takes_too_much_are_refused(void **state)
 	assert_string_equal(names_next(&names, NULL), "a");
 }
 
+#define N_LONG     2000u                                     /* names, */
+#define LONG_BYTES 240u                                      /* each of so many bytes */
+#define N_HELD     (NAMES_TOTAL_MAX / (N_LONG * LONG_BYTES)) /* more than fit */
+
+static void make_long_names(struct tree *t, const char *dir)
+{
+	char name[LONG_BYTES];
+
+	tree_dir(t, dir);
+	for (unsigned i = 0; i < N_LONG; i++) {
+		int len = snprintf(name, sizeof name, "%s/%0200u-", dir, i);
+
+		memset(name + len, 'x', sizeof name - 1 - (size_t)len);
+		name[sizeof name - 1] = '\0';
+		tree_file(t, name, "");
+	}
+}
+
+static int read_again(struct names *names, int dir_fd)
+{
+	int rc;
+
+	assert_int_equal(lseek(dir_fd, 0, SEEK_SET), 0);
+	rc = names_read(names, dir_fd, NAMES_MAX);
+	return rc < 0 ? rc : names_sort(names, NAMES_MAX);
+}
+
+static void test_names_of_all_who_read_have_a_limit(void **state)
+{
+	CLEANUP(freep) struct names *held = xcalloc(N_HELD, sizeof *held);
+	CLEANUP(names_deinit) struct names small = { 0 };
+	struct tree *t = *state;
+	CLEANUP(close_fdp) int fd = -1;
+	unsigned n = 0;
+	int rc = 0;
+
+	make_long_names(t, "d");
+	fd = open(tree_in(t, "d"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (n < N_HELD && (rc = read_again(&held[n], fd)) == 0)
+		n++;
+	assert_int_equal(rc, -ENOBUFS);
+	assert_in_range(names_charged(), NAMES_TOTAL_MAX / 2, NAMES_TOTAL_MAX);
+	assert_int_equal(read_again(&small, t->fd), 0);
+	for (unsigned i = 0; i < N_HELD; i++)
+		names_deinit(&held[i]);
+	assert_int_equal(names_charged(), 0);
+}
+
 static void test_names_of_what_is_no_directory_fail(void **state)
 {
 	CLEANUP(names_deinit) struct names names = { 0 };
@@ -168,6 +218,7 @@ int main(void)
 		T(test_names_have_types_and_need_no_order),
 		T(test_names_that_take_too_much_are_refused),
 		T(test_names_whose_order_takes_too_much_are_refused),
+		T(test_names_of_all_who_read_have_a_limit),
 		T(test_names_of_what_is_no_directory_fail),
 		T(test_names_every_allocation_failure_is_said),
 	};
