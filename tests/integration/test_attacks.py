@@ -11,12 +11,9 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 import unittest
-
-sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "floods"))
 
 import http2
 from envd import Envd, basic, envelope, read_all

@@ -16,7 +16,7 @@ import threading
 import unittest
 
 from envd import Envd
-from http2 import Http2
+from http2_client import Http2
 from processes import wait_for
 
 MIB = 1 << 20

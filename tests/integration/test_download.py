@@ -22,7 +22,8 @@ import urllib.parse
 import zlib
 
 from envd import DEADLINE_S, Envd, read_all
-from http2 import HEADERS, Http2
+from http2 import HEADERS
+from http2_client import Http2
 
 MIB = 1 << 20
 SUNDAY = "Sun, 06 Nov 1994 08:49:37 GMT"

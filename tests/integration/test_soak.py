@@ -2,14 +2,10 @@
 and when they die; the kernel's part in it differs all the same."""
 import json
 import os
-import pathlib
 import random
 import signal
-import sys
 import time
 import unittest
-
-sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "floods"))
 
 import http2
 from binary import BinaryTest, InputStream, Stream, call, selector, start_request

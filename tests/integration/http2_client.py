@@ -1,22 +1,13 @@
-"""As much of an HTTP/2 client as it takes to download: one request, its windows under control."""
+"""As much of an HTTP/2 client as it takes to transfer files: one request, its windows under control."""
 import socket
 import struct
 
 from envd import DEADLINE_S
+from http2 import (ACK, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PREFACE, RST_STREAM, SETTINGS,
+                   WINDOW_UPDATE, frame, get, literal)
 
-DATA, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE = 0, 1, 3, 4, 8
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
-INITIAL_WINDOW_SIZE = 4
 WINDOW_MAX = 2**31 - 1
 STATUS_200 = 0x88  # in the static table of HPACK
-
-
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def literal(name, value):
-    return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
 class Http2:
@@ -25,22 +16,19 @@ class Http2:
     def __init__(self, port, window=WINDOW_MAX):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
         self.kept = b""
-        self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
-                            frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, window)))
+        self.socket.sendall(PREFACE + frame(SETTINGS, payload=struct.pack(">HI", INITIAL_WINDOW_SIZE, window)))
         self.open_window(0, WINDOW_MAX - 65535)
 
     def open_window(self, stream, size):
         self.socket.sendall(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size)))
 
     def get(self, path, headers=(), stream=1):
-        block = b"\x82\x86" + literal(":path", path) + literal(":authority", "a")  # GET, http
-        for name, value in headers:
-            block += literal(name, value)
+        block = get(path.encode()) + b"".join(literal(name.encode(), value.encode()) for name, value in headers)
         self.socket.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, block))
 
     def post(self, path, body, stream=1):
-        block = b"\x83\x86" + literal(":path", path) + literal(":authority", "a")  # POST, http
-        self.socket.sendall(frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM, stream, body))
+        self.socket.sendall(frame(HEADERS, END_HEADERS, stream, get(path.encode(), post=True)) +
+                            frame(DATA, END_STREAM, stream, body))
 
     def take(self, size):
         while len(self.kept) < size:
