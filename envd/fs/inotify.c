@@ -31,12 +31,12 @@ bool inotify_next(struct span *bytes, struct inotify_record *out_record)
 }
 
 /* Bytes that were read; 0: there are none. */
-static size_t inotify_read(struct inotify *in)
+static size_t inotify_read(struct inotify *in, size_t max)
 {
 	ssize_t n;
 
 	do
-		n = read(in->fd, in->buf, INOTIFY_READ_BUF);
+		n = read(in->fd, in->buf, max);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return 0;
@@ -47,10 +47,11 @@ static size_t inotify_read(struct inotify *in)
 static void inotify_on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct inotify *in = CONTAINER_OF(poll, struct inotify, poll);
+	const uint64_t until_ns = uv_hrtime() + INOTIFY_TURN_MS * UINT64_C(1000000);
 
 	UNUSED(status);
 	UNUSED(events);
-	for (unsigned i = 0; i < INOTIFY_READS_PER_TURN && inotify_read(in) > 0; i++)
+	while (inotify_read(in, INOTIFY_READ_STEP) > 0 && uv_hrtime() < until_ns)
 		;
 }
 
@@ -62,7 +63,7 @@ void inotify_read_queued(struct inotify *in)
 	if (ioctl(in->fd, FIONREAD, &queued) < 0)
 		return;
 	for (size_t left = (size_t)queued; left > 0; left -= MIN(left, n)) {
-		n = inotify_read(in);
+		n = inotify_read(in, INOTIFY_READ_BUF);
 		if (n == 0)
 			return;
 	}

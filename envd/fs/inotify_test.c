@@ -85,7 +85,8 @@ struct fixture {
 	char *dir;
 	struct inotify in;
 	struct owner owner;
-	struct buf seen; /* a line "wd mask name" of each record */
+	struct buf seen;  /* a line "wd mask name" of each record */
+	unsigned n_reads; /* of on_bytes_slowly */
 	bool has_seen, is_closed;
 };
 
@@ -200,6 +201,34 @@ static void test_inotify_reads_all_of_a_long_queue(void **state)
 	assert_int_equal(lines, n);
 }
 
+static void on_bytes_slowly(struct inotify *in, struct span bytes)
+{
+	struct fixture *f = CONTAINER_OF(in, struct fixture, in);
+	const uint64_t until_ns = uv_hrtime() + INOTIFY_TURN_MS * UINT64_C(1000000);
+
+	UNUSED(bytes);
+	f->n_reads++;
+	while (uv_hrtime() < until_ns)
+		;
+}
+
+/* A record may be one for a thousand watchers. */
+static void test_inotify_that_takes_its_time_gives_others_their_turn(void **state)
+{
+	struct fixture *f = *state;
+	char name[64];
+
+	for (unsigned i = 0; i < 1000; i++) {
+		(void)snprintf(name, sizeof name, "a_name_of_some_length_%u", i);
+		make_file(f, name);
+	}
+	f->in.on_bytes = on_bytes_slowly;
+	for (unsigned n = 1; n <= 3; n++) {
+		loop_fixture_turn(f->loop, 1);
+		assert_int_equal(f->n_reads, n);
+	}
+}
+
 static void
 test_inotify_removed_watch_ends_with_ignored_and_its_number_is_not_used_again(void **state)
 {
@@ -261,6 +290,7 @@ int main(void)
 		T(test_inotify_reads_what_is_queued_without_a_turn),
 		T(test_inotify_leaves_alone_what_the_loop_has_read),
 		T(test_inotify_reads_all_of_a_long_queue),
+		T(test_inotify_that_takes_its_time_gives_others_their_turn),
 		T(test_inotify_removed_watch_ends_with_ignored_and_its_number_is_not_used_again),
 		T(test_inotify_move_tells_both_names_and_then_the_directory),
 		T(test_inotify_adding_a_directory_twice_gives_one_watch),
