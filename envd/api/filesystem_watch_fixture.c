@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "rpc/service.h"
+#include "tests/support/inotify_queue.h"
 #include "tests/support/loop_fixture.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test.h"
@@ -65,7 +66,7 @@ void watch_fixture_change(struct watch_fixture *f, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		assert_int_equal(chmod(files[i % 2], 0600), 0);
 		if (i % RECORDS_PER_READ == 0)
-			loop_fixture_turn(f->loop, 3);
+			inotify_queue_run(f->loop);
 	}
 }
 

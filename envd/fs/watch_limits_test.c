@@ -15,6 +15,7 @@
 #include "fs/fuse_fixture.h"
 #include "fs/tree_fixture.h"
 #include "tests/support/busy_pool.h"
+#include "tests/support/inotify_queue.h"
 #include "tests/support/test.h"
 
 static const struct watcher_ops no_ops; /* of a watcher that the loop never turns for */
@@ -359,7 +360,7 @@ static void make_records(struct scene *f, unsigned n, bool reads)
 	for (unsigned i = 0; i < n; i++) {
 		assert_int_equal(chmod(scene_at(f, i % 2 ? "tree/a" : "tree/b"), 0600), 0);
 		if (reads && i % 4096 == 0)
-			loop_fixture_turn(f->loop, 3);
+			inotify_queue_run(f->loop);
 	}
 }
 
@@ -398,9 +399,9 @@ static void make_records_in_turns(struct scene *f, size_t n)
 		scene_file(f, name);
 		assert_int_equal(chmod(scene_at(f, name), i < 2 ? 0600 : 0644), 0);
 		if (i % 512 == 0)
-			loop_fixture_turn(f->loop, 2);
+			inotify_queue_run(f->loop);
 	}
-	loop_fixture_turn(f->loop, 4);
+	inotify_queue_run(f->loop);
 }
 
 /* Five watchers, which nobody empties, take up all there is for all; a sixth has done nothing. */
@@ -533,9 +534,9 @@ static void test_watch_of_a_large_tree_that_comes_does_not_wait_for_what_came_la
 	seen_watch(f, s, true);
 	busy_pool_begin(&pool, f->loop);
 	scene_move(f, "out", "tree/t");
-	loop_fixture_turn(f->loop, 4);
+	inotify_queue_run(f->loop);
 	scene_files(f, "tree", N_LARGE);
-	loop_fixture_turn(f->loop, 4);
+	inotify_queue_run(f->loop);
 	busy_pool_end(&pool);
 	(void)seen_settle(s);
 	assert_int_equal(s->n, 2 * N_LARGE + 1);
