@@ -20,6 +20,7 @@ SEED = int(os.environ.get("ENVD_TEST_SEED", "1"))
 SMALL_BUFFER = 65536  # bytes that the kernel keeps for a reader that is to be slow
 PIPE = 65536  # bytes that a pipe takes before it is full
 PATTERN = (sys.executable, pattern.__file__)
+LAST_STEPS_S = 0.05  # from the last write of a process, which may fill the pipe, to its end
 SILENT_S = 0.5  # after which an end does not wait for descendants (extensions.md 2)
 
 
@@ -109,6 +110,9 @@ class LastOutputTest(BinaryTest):
 
         def has_ended():
             wait_for(lambda: not alive(pid) or PIPE in map(unread_bytes, ours), "it to be held or to end")
+            until = time.monotonic() + LAST_STEPS_S
+            while alive(pid) and time.monotonic() < until:
+                time.sleep(0.005)
             return not alive(pid)
         self.assertEqual(self.send({"pid": pid}, b"\n"), (200, {}))
         self.assertEqual(self.read_behind(stream, has_ended), dict.fromkeys(expected, self.SIZE))
