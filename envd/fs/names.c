@@ -1,13 +1,13 @@
 #include "fs/names.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/quota.h"
 #include "fs/dir_reader.h"
 
 /* Eight bytes decide nearly always, without a look at the name. */
@@ -16,45 +16,21 @@ struct name_key {
 	const char *name;
 };
 
-/* Bytes charged at a time, so that not each name asks for its own. */
-#define CHARGE_STEP 65536u
-
-static atomic_size_t n_charged;
+static struct quota quota = {
+	.max = NAMES_TOTAL_MAX,
+	.free = NAMES_FREE_MAX,
+	.step = 65536,
+};
 
 size_t names_charged(void)
 {
-	return atomic_load(&n_charged);
-}
-
-/* For as many bytes as they are about to take. -ENOBUFS */
-static int charge(struct names *names, size_t bytes)
-{
-	size_t more;
-
-	if (bytes <= names->charged + NAMES_FREE_MAX)
-		return 0;
-	more = MAX(bytes - names->charged, CHARGE_STEP);
-	if (atomic_fetch_add(&n_charged, more) + more > NAMES_TOTAL_MAX) {
-		atomic_fetch_sub(&n_charged, more);
-		return -ENOBUFS;
-	}
-	names->charged += more;
-	return 0;
-}
-
-/* Down to what so many bytes cost. */
-static void uncharge(struct names *names, size_t bytes)
-{
-	const size_t less = names->charged - MIN(names->charged, bytes);
-
-	names->charged -= less;
-	atomic_fetch_sub(&n_charged, less);
+	return atomic_load(&quota.used);
 }
 
 static int append_name(struct names *names, const char *name, unsigned char type)
 {
 	const size_t size = strlen(name) + 2;
-	int rc = charge(names, names->bytes.len + size);
+	int rc = quota_raise(&quota, &names->charged, names->bytes.len + size);
 
 	if (rc == 0)
 		rc = buf_reserve(&names->bytes, size);
@@ -80,13 +56,13 @@ int names_read(struct names *names, int dir_fd, size_t max)
 		if (rc < 0)
 			break;
 	}
-	uncharge(names, names->bytes.len);
+	quota_lower(&quota, &names->charged, names->bytes.len);
 	return rc;
 }
 
 void names_deinit(struct names *names)
 {
-	uncharge(names, 0);
+	quota_lower(&quota, &names->charged, 0);
 	buf_deinit(&names->bytes);
 	free(names->sorted);
 	*names = (struct names){ 0 };
@@ -173,7 +149,8 @@ int names_sort(struct names *names, size_t max)
 
 	if (names->n == 0)
 		return 0;
-	if (names->bytes.cap + n_order > max || charge(names, names->bytes.len + n_order) < 0)
+	if (names->bytes.cap + n_order > max ||
+	    quota_raise(&quota, &names->charged, names->bytes.len + n_order) < 0)
 		return -ENOBUFS;
 	names->sorted = try_malloc(names->n * sizeof *names->sorted);
 	scratch = try_malloc(n_scratch * sizeof *scratch);

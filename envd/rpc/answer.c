@@ -1,16 +1,13 @@
 #include "rpc/answer.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/quota.h"
 #include "http/coding.h"
 #include "rpc/envelope.h"
-
-/* Bytes charged at a time, so that answers that grow element by element do not ask for each. */
-#define CHARGE_STEP (1024u * 1024u)
 
 struct answer {
 	struct answer_form form;
@@ -21,11 +18,15 @@ struct answer {
 	size_t charged;
 };
 
-static atomic_size_t n_charged;
+static struct quota quota = {
+	.max = ANSWER_TOTAL_MAX,
+	.free = ANSWER_FREE_MAX,
+	.step = (size_t)1024 * 1024,
+};
 
 size_t answer_charged(void)
 {
-	return atomic_load(&n_charged);
+	return atomic_load(&quota.used);
 }
 
 static size_t head_size(const struct answer *a)
@@ -47,33 +48,16 @@ struct answer *answer_new(const struct answer_form *form)
 /* For as many bytes as it has now. */
 static int charge(struct answer *a, size_t bytes, struct err *e)
 {
-	size_t more;
-
-	if (bytes <= a->charged + ANSWER_FREE_MAX)
-		return 0;
-	more = MAX(bytes - a->charged, CHARGE_STEP);
-	if (atomic_fetch_add(&n_charged, more) + more > ANSWER_TOTAL_MAX) {
-		atomic_fetch_sub(&n_charged, more);
+	if (quota_raise(&quota, &a->charged, bytes) < 0)
 		return err_set(e, ERR_LIMIT, "too many large answers at once");
-	}
-	a->charged += more;
 	return 0;
-}
-
-/* Down to what so many bytes cost. */
-static void uncharge(struct answer *a, size_t bytes)
-{
-	size_t less = a->charged - MIN(a->charged, bytes);
-
-	a->charged -= less;
-	atomic_fetch_sub(&n_charged, less);
 }
 
 void answer_free(struct answer *a)
 {
 	if (!a)
 		return;
-	uncharge(a, 0);
+	quota_lower(&quota, &a->charged, 0);
 	buf_deinit(&a->bytes);
 	free(a);
 }
@@ -139,7 +123,7 @@ static int compress(struct answer *a, struct err *e)
 	plain = a->bytes;
 	a->bytes = packed;
 	packed = plain; /* goes */
-	uncharge(a, a->bytes.len);
+	quota_lower(&quota, &a->charged, a->bytes.len);
 	return 0;
 }
 
