@@ -164,26 +164,6 @@ static void compose_free(struct files_compose *c)
 	free(c);
 }
 
-static int status_of(enum err_kind kind)
-{
-	switch (kind) {
-	case ERR_INVALID:
-		return 400;
-	case ERR_UNAUTHENTICATED:
-		return 401;
-	case ERR_NOT_FOUND:
-		return 404;
-	case ERR_CANCELED:
-		return 499;
-	case ERR_UNAVAILABLE:
-		return 503;
-	case ERR_LIMIT:
-		return 507;
-	default:
-		return 500;
-	}
-}
-
 static void answer(struct files_compose *c)
 {
 	const struct http_field type = HTTP_FIELD("Content-Type", "application/json");
@@ -191,7 +171,7 @@ static void answer(struct files_compose *c)
 	if (c->x->stopped)
 		exchange_abort(&c->x);
 	else if (c->rc < 0)
-		rest_error(&c->x, status_of(c->e.kind), err_text(&c->e));
+		rest_error(&c->x, rest_status(c->e.kind), err_text(&c->e));
 	else
 		exchange_answer(&c->x, 200, &type, 1,
 		                (struct span){ (const char *)c->answer.data, c->answer.len });

@@ -56,18 +56,6 @@ static int refuse(struct download *d, int status, const char *why)
 	return status;
 }
 
-static int status_of(const struct err *e)
-{
-	switch (e->kind) {
-	case ERR_NOT_FOUND:
-		return 404;
-	case ERR_INVALID:
-		return 400;
-	default:
-		return 500;
-	}
-}
-
 static int resolve(struct download *d)
 {
 	const char *path = d->request.path ? d->request.path : "";
@@ -130,12 +118,12 @@ static int open_file(struct download *d)
 	if (status != 0)
 		return status;
 	if (file_source_check(d->path, &mode, &d->e) < 0)
-		return status_of(&d->e);
+		return rest_status(d->e.kind);
 	status = choose_coding(d);
 	if (status != 0)
 		return status;
 	if (file_source_open(&d->source, d->path, mode, &d->e) < 0)
-		return status_of(&d->e);
+		return rest_status(d->e.kind);
 	if (d->accepted.best == CODING_GZIP)
 		return compress(d);
 	if (d->is_conditional)

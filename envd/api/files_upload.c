@@ -227,20 +227,6 @@ static void upload_free(struct files_upload *u)
 	free(u);
 }
 
-static int status_of(enum err_kind kind)
-{
-	switch (kind) {
-	case ERR_INVALID:
-		return 400;
-	case ERR_UNAUTHENTICATED:
-		return 401;
-	case ERR_LIMIT:
-		return 507;
-	default:
-		return 500;
-	}
-}
-
 static void upload_begin(struct files_upload *u);
 
 /* Gives its place to the one that waits longest. */
@@ -274,7 +260,7 @@ static void upload_answer(struct files_upload *u)
 	const struct http_field type = HTTP_FIELD("Content-Type", "application/json");
 
 	if (u->work.rc < 0)
-		rest_error(&u->x, status_of(u->work.e.kind), err_text(&u->work.e));
+		rest_error(&u->x, rest_status(u->work.e.kind), err_text(&u->work.e));
 	else
 		exchange_answer(&u->x, 200, &type, 1, files_body_answer(u->work.body));
 	upload_end(u);

@@ -26,6 +26,26 @@ void rest_error(struct exchange **x, int status, const char *message)
 	buf_deinit(&body);
 }
 
+int rest_status(enum err_kind kind)
+{
+	switch (kind) {
+	case ERR_INVALID:
+		return 400;
+	case ERR_UNAUTHENTICATED:
+		return 401;
+	case ERR_NOT_FOUND:
+		return 404;
+	case ERR_CANCELED:
+		return 499;
+	case ERR_UNAVAILABLE:
+		return 503;
+	case ERR_LIMIT:
+		return 507;
+	default:
+		return 500;
+	}
+}
+
 void rest_text(struct exchange **x, int status, const char *text)
 {
 	const struct http_field fields[] = {

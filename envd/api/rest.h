@@ -3,11 +3,15 @@
  */
 #pragma once
 
+#include "base/err.h"
 #include "base/text.h"
 #include "http/exchange.h"
 
 /* {"code":404,"message":"..."} and a newline, as application/json; charset=utf-8. */
 void rest_error(struct exchange **x, int status, const char *message);
+
+/* What an error of files is answered with: files_http.md. 500 for a kind that has no status there. */
+int rest_status(enum err_kind kind);
 
 /* As Go's http.Error: text/plain, nosniff. The text says its own newline. */
 void rest_text(struct exchange **x, int status, const char *text);
