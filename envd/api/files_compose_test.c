@@ -103,11 +103,6 @@ static bool has(const struct scene *s, const char *name)
 	return access(path, F_OK) == 0;
 }
 
-static bool has_jobs(void *loop)
-{
-	return job_count(loop) > 0;
-}
-
 /* ---- what is answered ---- */
 
 static void test_compose_is_answered_as_json(void **state)
@@ -393,7 +388,7 @@ static void test_compose_beyond_the_limit_waits_for_another_to_end(void **state)
 		fake_free(all[i]);
 	}
 	check_good(&s, next);
-	loop_fixture_run_while(s.loop, has_jobs, s.loop);
+	loop_fixture_run_jobs(s.loop);
 	scene_end(&s);
 }
 

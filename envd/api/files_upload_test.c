@@ -102,11 +102,6 @@ static bool file_exists(const struct scene *s)
 	return access(path, F_OK) == 0;
 }
 
-static bool has_jobs(void *arg)
-{
-	return job_count(arg) > 0;
-}
-
 /* ---- the way of the body ---- */
 
 static void test_upload_body_that_comes_with_its_head_is_one_job(void **state)
@@ -351,14 +346,14 @@ static void test_upload_that_is_diverted_may_be_left_while_a_job_reads(void **st
 
 	scene_begin(&s, state);
 	divert(&d, &s, EXCHANGE_WINDOW + 1);
-	loop_fixture_run_while(s.loop, has_jobs, s.loop);
+	loop_fixture_run_jobs(s.loop);
 	busy_pool_begin(&busy, s.loop);
 	assert_int_equal(send(d.fd, d.data, 10, 0), 10);
 	fake_readable(d.f);
 	loop_fixture_turn(s.loop, 2);
 	fake_gone(d.f);
 	busy_pool_end(&busy);
-	loop_fixture_run_while(s.loop, has_jobs, s.loop);
+	loop_fixture_run_jobs(s.loop);
 	diverted_end(&d);
 	fake_free(d.f);
 	scene_end(&s);
@@ -449,7 +444,7 @@ static void test_upload_whose_client_leaves_between_jobs_ends(void **state)
 	f = post(&s, RAW, -1, false);
 	push_text(f, "some");
 	loop_fixture_turn(s.loop, 1);
-	loop_fixture_run_while(s.loop, has_jobs, s.loop);
+	loop_fixture_run_jobs(s.loop);
 	assert_true(file_exists(&s));
 	fake_gone(f);
 	assert_true(f->is_released);
@@ -474,7 +469,7 @@ static void test_upload_whose_client_leaves_before_its_job_runs_writes_nothing(v
 	assert_true(f->is_released);
 	assert_int_equal(s.api.uploads.n_reading, 1);
 	busy_pool_end(&busy);
-	loop_fixture_run_while(s.loop, has_jobs, s.loop);
+	loop_fixture_run_jobs(s.loop);
 	assert_false(file_exists(&s));
 	fake_free(f);
 	scene_end(&s);
@@ -488,7 +483,7 @@ static void open_all(struct scene *s, struct fake_exchange **all)
 		all[i] = post(s, RAW, -1, false);
 	assert_int_equal(s->api.uploads.n_reading, FILES_UPLOADS_MAX);
 	loop_fixture_turn(s->loop, 1);
-	loop_fixture_run_while(s->loop, has_jobs, s->loop);
+	loop_fixture_run_jobs(s->loop);
 }
 
 static void close_all(struct fake_exchange **all, unsigned first)
